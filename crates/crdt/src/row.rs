@@ -191,13 +191,41 @@ pub enum Needs {
     Everything,
 }
 
-/// What applying effects changed of a row: what its commit must write.
+/// What applying effects changed of a row, with the states from before: what its commit must write, how its view
+/// differs, and how to take the effects back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// All stored elements are gone, in one stroke; `elements` are those written since.
-    pub dropped: bool,
-    /// Elements that changed, or may have.
-    pub elements: BTreeSet<ElementId>,
+    /// All stored elements went in one stroke: those that were loaded, as they were before anything was touched.
+    pub dropped: Option<BTreeMap<ElementId, Element>>,
+    /// Was the row complete when its elements were dropped?
+    pub dropped_complete: bool,
+    /// Elements that changed, or may have (since they were dropped, if they were), each as it was before.
+    pub elements: BTreeMap<ElementId, Element>,
+}
+
+impl Touched {
+    /// Adds what was touched after this.
+    pub fn extend(&mut self, later: Touched) {
+        if let Some(mut dropped) = later.dropped {
+            if self.dropped.is_none() {
+                // As they were before anything was touched: our own before-images go over what the drop found.
+                for (id, before) in std::mem::take(&mut self.elements) {
+                    if before.is_empty() {
+                        dropped.remove(&id);
+                    } else {
+                        dropped.insert(id, before);
+                    }
+                }
+                self.dropped = Some(dropped);
+                self.dropped_complete = later.dropped_complete;
+            }
+            self.elements = later.elements;
+        } else {
+            for (id, before) in later.elements {
+                self.elements.entry(id).or_insert(before);
+            }
+        }
+    }
 }
 
 /// One key's metadata, or as much of it as is loaded.
@@ -507,11 +535,17 @@ impl Row {
 
     /// Every element goes, in one stroke.
     fn forget_all(&mut self, touched: &mut Touched) {
-        self.elements.clear();
+        let mut gone = std::mem::take(&mut self.elements);
+        for (id, before) in std::mem::take(&mut touched.elements) {
+            gone.insert(id, before);
+        }
+        gone.retain(|_, e| !e.is_empty());
+        if touched.dropped.is_none() {
+            touched.dropped = Some(gone);
+            touched.dropped_complete = self.complete;
+        }
         self.complete = true;
         self.summary.forget_elements();
-        touched.dropped = true;
-        touched.elements.clear();
     }
 
     fn change(&mut self, id: &ElementId, touched: &mut Touched, f: impl FnOnce(&mut Element)) {
@@ -520,12 +554,27 @@ impl Row {
             .entry(id.clone())
             .or_insert_with(|| Element::empty(id.ty));
         self.summary.count(id, element, -1);
+        touched
+            .elements
+            .entry(id.clone())
+            .or_insert_with(|| element.clone());
         f(element);
         self.summary.count(id, element, 1);
         if element.is_empty() && self.complete {
             self.elements.remove(id);
         }
-        touched.elements.insert(id.clone());
+    }
+
+    /// Takes back what `touched` recorded; `header` and `summary` are those from before.
+    pub fn undo(&mut self, header: Header, summary: Summary, touched: Touched) {
+        self.header = header;
+        self.summary = summary;
+        if let Some(dropped) = touched.dropped {
+            self.elements = dropped;
+            self.complete = touched.dropped_complete;
+        } else {
+            self.elements.extend(touched.elements);
+        }
     }
 
     /// Joins a snapshot's row into this one. `ours` is what this row has seen (our vector and the row's `ahead`),
