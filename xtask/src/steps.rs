@@ -183,7 +183,10 @@ fn deny(sh: &Shell) -> Result<Done> {
             "LICENCES, SOURCES AND BANS NOT CHECKED: {error:#}"
         )));
     }
-    run(&cmd!(sh, "cargo deny --workspace check bans licenses sources"))
+    run(&cmd!(
+        sh,
+        "cargo deny --locked --workspace check --deny unmatched-skip bans licenses sources"
+    ))
 }
 
 /// Advisories need their database, a Git repository; without it the step is skipped, aloud.
@@ -193,13 +196,20 @@ fn advisories(sh: &Shell) -> Result<Done> {
             "ADVISORIES NOT CHECKED: cargo-deny is missing".to_owned(),
         ));
     }
-    if let Err(error) = cmd!(sh, "timeout 60 cargo deny fetch db").run() {
+    // Where the network neither answers nor refuses, Git gives up after half a minute.
+    let fetch = cmd!(sh, "cargo deny fetch db")
+        .env("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
+        .env("GIT_HTTP_LOW_SPEED_TIME", "30");
+    if let Err(error) = fetch.run() {
         return Ok(Done::Skipped(format!(
             "ADVISORIES NOT CHECKED: their database could not be fetched ({error}); run this where GitHub can be reached"
         )));
     }
-    cmd!(sh, "cargo deny --workspace check --disable-fetch advisories")
-        .run()
-        .context("cargo deny check advisories")?;
+    cmd!(
+        sh,
+        "cargo deny --locked --workspace check --disable-fetch advisories"
+    )
+    .run()
+    .context("cargo deny check advisories")?;
     Ok(Done::Yes)
 }
