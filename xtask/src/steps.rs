@@ -84,11 +84,7 @@ impl<'a> Run<'a> {
             ))
         });
         self.step("doc", |sh, _| {
-            run(&cmd!(
-                sh,
-                "cargo doc --locked --workspace --no-deps --document-private-items"
-            )
-            .env("RUSTDOCFLAGS", "-D warnings"))
+            run(&cmd!(sh, "cargo doc --locked --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
         });
     }
 
