@@ -12,8 +12,9 @@ use xshell::{Shell, cmd};
 
 use crate::tools;
 
-/// Tests that take their number of histories from the environment carry one of these name prefixes.
-const FILTER: &str = r"test(/(^|::)(laws|oracle)_/)";
+/// Tests that take their number of histories from the environment say so by name: `laws_...` or `oracle_...`, or in a
+/// module called `laws` or `oracle`.
+const FILTER: &str = r"test(/(^|::)(laws|oracle)(_|::)/)";
 
 /// Options of `cargo xtask laws`.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) fn run(sh: &Shell, root: &Path, options: &Options) -> Result<()> {
     let target = root.join("target").join("laws");
     cmd!(
         sh,
-        "cargo nextest run --locked --cargo-profile release --profile laws {packages...} -E {FILTER}"
+        "cargo nextest run --locked --all-features --cargo-profile release --profile laws {packages...} -E {FILTER}"
     )
     .env("CARTOGRAPH_HISTORIES", histories)
     .env("CARGO_TARGET_DIR", target)

@@ -5,7 +5,9 @@
 //! capitals; a skip is for things that no commit can mend, never for a missing test tool.
 //!
 //! Order: what fails fast first. Profiles and features are the same everywhere, so that nothing is built twice: clippy
-//! and doc share check artifacts; nextest, doctests and the binary under test share test artifacts.
+//! and doc share check artifacts; nextest, doctests and the binary under test share test artifacts. All features are on,
+//! or a test that asks for one (`testkit`) would be left out in silence; `product` then checks that what is shipped
+//! compiles without them.
 
 use std::fmt;
 use std::path::Path;
@@ -71,7 +73,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Format, tidy, deny, clippy, docs.
+    /// Format, tidy, deny, clippy, docs, and the product by itself.
     pub(crate) fn checks(&mut self) {
         self.step("fmt", |sh, _| run(&cmd!(sh, "cargo fmt --all --check")));
         self.step("tidy", check_tidy);
@@ -80,11 +82,17 @@ impl<'a> Run<'a> {
         self.step("clippy", |sh, _| {
             run(&cmd!(
                 sh,
-                "cargo clippy --locked --workspace --all-targets -- -D warnings"
+                "cargo clippy --locked --workspace --all-features --all-targets -- -D warnings"
             ))
         });
+        self.step("product", |sh, _| {
+            run(&cmd!(sh, "cargo check --locked --package cartograph"))
+        });
         self.step("doc", |sh, _| {
-            run(&cmd!(sh, "cargo doc --locked --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+            run(
+                &cmd!(sh, "cargo doc --locked --workspace --all-features --no-deps")
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            )
         });
     }
 
@@ -98,16 +106,19 @@ impl<'a> Run<'a> {
         self.step("binary", |sh, _| {
             run(&cmd!(
                 sh,
-                "cargo build --locked --workspace --profile test --bin cartograph"
+                "cargo build --locked --workspace --all-features --profile test --bin cartograph"
             ))
         });
         self.step("nextest", |sh, root| {
             let binary = target_dir(root).join("debug").join("cartograph");
-            run(&cmd!(sh, "cargo nextest run --locked --workspace --profile ci")
-                .env("CARTOGRAPH_BIN", binary))
+            run(&cmd!(
+                sh,
+                "cargo nextest run --locked --workspace --all-features --profile ci"
+            )
+            .env("CARTOGRAPH_BIN", binary))
         });
         self.step("doctests", |sh, _| {
-            run(&cmd!(sh, "cargo test --locked --workspace --doc"))
+            run(&cmd!(sh, "cargo test --locked --workspace --all-features --doc"))
         });
     }
 

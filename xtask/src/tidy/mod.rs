@@ -34,7 +34,7 @@ const PURE: &[&str] = &["crdt", "resp", "replica", "engine", "commerce"];
 
 /// One broken rule at one place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+pub(crate) struct Problem {
     path: String,
     /// From 1; 0 where the whole file is meant.
     line: usize,
@@ -42,29 +42,25 @@ struct Found {
     what: String,
 }
 
-/// One broken rule, printable.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Problem(Found);
-
 impl Problem {
     fn new(path: &str, line: usize, rule: &'static str, what: impl Into<String>) -> Self {
-        Self(Found {
+        Self {
             path: path.to_owned(),
             line,
             rule,
             what: what.into(),
-        })
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Found {
+        let Self {
             path,
             line,
             rule,
             what,
-        } = &self.0;
+        } = self;
         match line {
             0 => write!(out, "{path}: {what} [{rule}]"),
             line => write!(out, "{path}:{line}: {what} [{rule}]"),

@@ -108,7 +108,7 @@ mod tests {
     fn rules(path: &str, text: &str) -> Vec<&'static str> {
         check(&Tree::of(&[(path, text)]))
             .into_iter()
-            .map(|problem| problem.0.rule)
+            .map(|problem| problem.rule)
             .collect()
     }
 
