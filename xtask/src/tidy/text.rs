@@ -50,9 +50,7 @@ fn markers(file: &File) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {
         for marker in ["TODO", "FIXME"] {
-            for (at, _) in line.match_indices(marker) {
-                let before = line.get(..at).and_then(|head| head.chars().next_back());
-                let after = line.get(at + marker.len()..).unwrap_or_default();
+            for (before, after) in around(line, marker) {
                 let inside_word = before.is_some_and(is_word) || after.starts_with(is_word);
                 let with_issue = marker == "TODO" && after.starts_with("(#");
                 if !inside_word && !with_issue {
@@ -65,6 +63,14 @@ fn markers(file: &File) -> Vec<Problem> {
     problems
 }
 
+/// Each place of `wanted` in the line: the character before it, and all that follows it.
+fn around<'a>(line: &'a str, wanted: &'a str) -> impl Iterator<Item = (Option<char>, &'a str)> {
+    line.match_indices(wanted).map(move |(at, _)| {
+        let before = line.get(..at).and_then(|head| head.chars().next_back());
+        (before, line.get(at + wanted.len()..).unwrap_or_default())
+    })
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -75,16 +81,11 @@ fn machine_paths(file: &File) -> Vec<Problem> {
     let (work, shared) = (concat!("/wo", "rk"), concat!("sha", "red/"));
     let mut problems = Vec::new();
     for (number, line) in file.text.lines().enumerate() {
-        let named = line.match_indices(work).any(|(at, found)| {
-            let before = line.get(..at).and_then(|head| head.chars().next_back());
-            let after = line.get(at + found.len()..).unwrap_or_default();
-            !before.is_some_and(in_path) && !after.starts_with(in_name)
-        }) || line.match_indices(shared).any(|(at, found)| {
-            let before = line.get(..at).and_then(|head| head.chars().next_back());
-            let after = line.get(at + found.len()..).unwrap_or_default();
-            !before.is_some_and(in_path) && !after.starts_with(char::is_whitespace)
-        });
-        if named {
+        let names_work = around(line, work)
+            .any(|(before, after)| !before.is_some_and(in_path) && !after.starts_with(in_name));
+        let names_shared = around(line, shared)
+            .any(|(before, after)| !before.is_some_and(in_path) && !after.starts_with(char::is_whitespace));
+        if names_work || names_shared {
             let what = "names a folder of the machine that this was written on";
             problems.push(Problem::new(&file.path, number + 1, "machine-path", what));
         }
