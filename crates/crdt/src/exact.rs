@@ -6,12 +6,13 @@
 //! `2^a * 5^b`, and sums keep it so. That is the representation: there is no general fraction here whose denominator could grow
 //! without end by adding a hostile peer's primes.
 //!
-//! INVARIANT: always normal. A value that is an integer and fits `i128` is [`Repr::Int`]; everything else is [`Repr::Wide`] with the
+//! INVARIANT: always normal. A value that is an integer and fits `i128` is a plain integer in memory; everything else has the
 //! smallest possible powers. So equal values are equal in memory, on the wire and in digests.
 //!
-//! Everything is bounded: constructors and the decoder refuse denominators past `2^`[`TWOS_MAX`]` * 5^`[`FIVES_MAX`] and magnitudes
-//! of [`MAGNITUDE_BITS_MAX`] bits. A sum's denominator is never larger than its operands', and its magnitude grows by a bit only when
-//! the count of increments doubles, so the numerator of any sum of 2^64 such values stays below [`NUMERATOR_BYTES_MAX`].
+//! Everything is bounded: constructors refuse denominators past `2^`[`TWOS_MAX`]` * 5^`[`FIVES_MAX`] and magnitudes of
+//! [`MAGNITUDE_BITS_MAX`] bits, the decoder the same denominators and numerators over [`NUMERATOR_BYTES_MAX`]. A sum's denominator is
+//! never larger than its operands', and its magnitude grows by a bit only when the count of increments doubles, so no sum of 2^64
+//! values that were constructed reaches the decoder's bound.
 
 mod codec;
 mod round;
