@@ -6,12 +6,13 @@
 //! `2^a * 5^b`, and sums keep it so. That is the representation: there is no general fraction here whose denominator could grow
 //! without end by adding a hostile peer's primes.
 //!
-//! INVARIANT: always normal. A value that is an integer and fits `i128` is [`Repr::Int`]; everything else is [`Repr::Wide`] with the
+//! INVARIANT: always normal. A value that is an integer and fits `i128` is a plain integer in memory; everything else has the
 //! smallest possible powers. So equal values are equal in memory, on the wire and in digests.
 //!
-//! Everything is bounded: constructors and the decoder refuse denominators past `2^`[`TWOS_MAX`]` * 5^`[`FIVES_MAX`] and magnitudes
-//! of [`MAGNITUDE_BITS_MAX`] bits. A sum's denominator is never larger than its operands', and its magnitude grows by a bit only when
-//! the count of increments doubles, so the numerator of any sum of 2^64 such values stays below [`NUMERATOR_BYTES_MAX`].
+//! Everything is bounded: constructors refuse denominators past `2^`[`TWOS_MAX`]` * 5^`[`FIVES_MAX`] and magnitudes of
+//! [`MAGNITUDE_BITS_MAX`] bits, the decoder the same denominators and numerators over [`NUMERATOR_BYTES_MAX`]. A sum's denominator is
+//! never larger than its operands', and its magnitude grows by a bit only when the count of increments doubles, so no sum of 2^64
+//! values that were constructed reaches the decoder's bound.
 
 mod codec;
 mod round;
@@ -26,7 +27,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 use num_bigint::BigInt;
-use num_traits::{Signed as _, ToPrimitive as _, Zero as _};
+use num_traits::{ToPrimitive as _, Zero as _};
 
 pub use round::Binary;
 pub use text::{DECIMAL_EXPONENT_MAX, DECIMAL_TEXT_BYTES_MAX};
@@ -119,14 +120,14 @@ impl Exact {
         } else {
             BigInt::from(mantissa)
         };
-        Self::from_scaled(signed, exponent, 0)
+        Self::from_scaled(&signed, exponent, 0)
     }
 
     /// `numerator * 2^twos * 5^fives`; the powers may be negative. `10^e` is `(e, e)`.
     ///
     /// # Errors
     /// [`ExactError::OutOfBounds`] past this module's bounds, found out before anything large is computed. Zero is always in bounds.
-    pub fn from_scaled(numerator: BigInt, twos: i64, fives: i64) -> Result<Self, ExactError> {
+    pub fn from_scaled(numerator: &BigInt, twos: i64, fives: i64) -> Result<Self, ExactError> {
         if numerator.is_zero() {
             return Ok(Self::zero());
         }
@@ -157,7 +158,7 @@ impl Exact {
         };
         let ((up_twos, down_twos), (up_fives, down_fives)) = (split(twos), split(fives));
         Ok(Self::normal(
-            scale(&numerator, up_twos, up_fives),
+            scale(numerator, up_twos, up_fives),
             down_twos,
             down_fives,
         ))
@@ -174,6 +175,11 @@ impl Exact {
             Repr::Int(_) => true,
             Repr::Wide(wide) => wide.twos == 0 && wide.fives == 0,
         }
+    }
+
+    /// Whether the value lies between the smallest and the largest 64-bit integer, both included; it may have a fractional part.
+    pub fn is_in_i64_range(&self) -> bool {
+        *self >= Self::from_i64(i64::MIN) && *self <= Self::from_i64(i64::MAX)
     }
 
     /// -1, 0 or 1.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use num_bigint::{BigInt, BigUint};
+use num_bigint::BigUint;
 use num_integer::Integer as _;
 use num_traits::{Signed as _, ToPrimitive as _, Zero as _};
 
@@ -43,8 +43,8 @@ impl Exact {
         let (quotient, remainder) = (numerator << shift).div_rem(&fives);
         let weight = -i64::from(parts.twos) - shift;
         let exponent = (bits(&quotient) + weight - precision).max(exponent_min);
-        let (mantissa, exact_half_or_less) = drop_low_bits(&quotient, exponent - weight);
-        let round_up = match exact_half_or_less {
+        let (mantissa, dropped) = drop_low_bits(&quotient, exponent - weight);
+        let round_up = match dropped {
             Dropped::BelowHalf => false,
             Dropped::Half => !remainder.is_zero() || mantissa.is_odd(),
             Dropped::AboveHalf => true,
@@ -105,11 +105,6 @@ impl Exact {
         let point = if fraction.is_empty() { "" } else { "." };
         format!("{sign}{whole}{point}{fraction}")
     }
-
-    /// The smallest and the largest 64-bit integer include this value.
-    pub fn is_in_i64_range(&self) -> bool {
-        *self >= Self::from_i64(i64::MIN) && *self <= Self::from_i64(i64::MAX)
-    }
 }
 
 /// What was cut off below the last bit kept, compared with half of that bit.
@@ -157,18 +152,5 @@ impl fmt::Display for Exact {
 impl fmt::Debug for Exact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Exact({self})")
-    }
-}
-
-impl TryFrom<&Exact> for BigInt {
-    type Error = super::ExactError;
-
-    /// The integer; [`super::ExactError::OutOfBounds`] when there is a fractional part.
-    fn try_from(value: &Exact) -> Result<Self, Self::Error> {
-        if value.is_integer() {
-            Ok(value.parts().numerator.into_owned())
-        } else {
-            Err(super::ExactError::OutOfBounds)
-        }
     }
 }

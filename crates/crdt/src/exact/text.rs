@@ -39,7 +39,7 @@ impl Exact {
         let magnitude = BigUint::parse_bytes(&digits, 10).ok_or(ExactError::NotDecimal)?;
         let sign = if negative { Sign::Minus } else { Sign::Plus };
         let power = exponent - i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-        Self::from_scaled(BigInt::from_biguint(sign, magnitude), power, power)
+        Self::from_scaled(&BigInt::from_biguint(sign, magnitude), power, power)
     }
 }
 
