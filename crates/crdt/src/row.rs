@@ -311,24 +311,7 @@ impl Row {
     /// The type that is shown, if any element is live: the one with the latest creating mark; those without a mark
     /// come after, in order of [`Type::ALL`]. Expiry is the caller's: see [`Header::expiry`].
     pub fn shown_type(&self) -> Option<Type> {
-        let live = Type::ALL.into_iter().filter(|ty| self.summary.live_of(*ty) > 0);
-        live.reduce(|best, ty| match (self.mark(best), self.mark(ty)) {
-            (None, Some(_)) => ty,
-            (Some(a), Some(b)) if wins((b.hlc, &b.dot), (a.hlc, &a.dot)) => ty,
-            _ => best,
-        })
-    }
-
-    /// The latest creating mark of a type.
-    fn mark(&self, ty: Type) -> Option<&Created> {
-        let marks = self.header.creates.iter().filter(|c| c.ty == ty);
-        marks.reduce(|a, b| {
-            if wins((b.hlc, &b.dot), (a.hlc, &a.dot)) {
-                b
-            } else {
-                a
-            }
-        })
+        shown_type(&self.header, &self.summary)
     }
 
     /// The key's digest: equal in all replicas with equal vectors. 0 when nothing is live.
@@ -706,6 +689,26 @@ impl Row {
         };
         320 + self.elements.iter().map(weigh).sum::<usize>()
     }
+}
+
+/// The type that a key with this header and summary shows: see [`Row::shown_type`].
+pub fn shown_type(header: &Header, summary: &Summary) -> Option<Type> {
+    let mark = |ty: Type| {
+        let marks = header.creates.iter().filter(move |c| c.ty == ty);
+        marks.reduce(|a, b| {
+            if wins((b.hlc, &b.dot), (a.hlc, &a.dot)) {
+                b
+            } else {
+                a
+            }
+        })
+    };
+    let live = Type::ALL.into_iter().filter(|ty| summary.live_of(*ty) > 0);
+    live.reduce(|best, ty| match (mark(best), mark(ty)) {
+        (None, Some(_)) => ty,
+        (Some(a), Some(b)) if wins((b.hlc, &b.dot), (a.hlc, &a.dot)) => ty,
+        _ => best,
+    })
 }
 
 fn insert_by_dot(expiries: &mut Vec<Expiry>, new: Expiry) {

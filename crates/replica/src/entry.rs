@@ -98,43 +98,46 @@ impl Entry {
 
     /// Roughly its size on the wire, in bytes.
     pub fn weight(&self) -> usize {
-        fn effect_weight(effect: &Effect) -> usize {
-            let counters = |o: &cartograph_crdt::Observed| o.cells.len() * 32 + o.imports.len() * 80;
-            match effect {
-                Effect::Add { element } => element.name.len(),
-                Effect::Assign {
-                    element,
-                    value,
-                    observed,
-                } => {
-                    let value = match value {
-                        cartograph_crdt::Value::Bytes(b) => b.len(),
-                        cartograph_crdt::Value::Score(_) => 8,
-                    };
-                    element.name.len() + value + counters(observed)
-                }
-                Effect::Inc { element, .. } => element.name.len() + 24,
-                Effect::Remove { element, observed } => element.name.len() + counters(observed),
-                Effect::Delete { observed } | Effect::Clear { observed } => {
-                    observed.iter().map(|(id, o)| id.name.len() + counters(o)).sum()
-                }
-                Effect::Import { element, imported } => {
-                    element.name.len() + imported.iter().map(|i| i.source.len() + 80).sum::<usize>()
-                }
-                Effect::AddRank { .. }
-                | Effect::Expire { .. }
-                | Effect::Restate { .. }
-                | Effect::Create { .. }
-                | Effect::Revoke
-                | Effect::Wipe => 8,
-            }
-        }
         48 + self
             .effects
             .iter()
-            .map(|(k, e)| 8 + k.len() + effect_weight(e))
+            .map(|(k, e)| effect_weight(k, e))
             .sum::<usize>()
     }
+}
+
+/// Roughly the size of one effect on the wire, in bytes, its key included.
+pub fn effect_weight(key: &[u8], effect: &Effect) -> usize {
+    let counters = |o: &cartograph_crdt::Observed| o.cells.len() * 32 + o.imports.len() * 80;
+    let own = match effect {
+        Effect::Add { element } => element.name.len(),
+        Effect::Assign {
+            element,
+            value,
+            observed,
+        } => {
+            let value = match value {
+                cartograph_crdt::Value::Bytes(b) => b.len(),
+                cartograph_crdt::Value::Score(_) => 8,
+            };
+            element.name.len() + value + counters(observed)
+        }
+        Effect::Inc { element, .. } => element.name.len() + 24,
+        Effect::Remove { element, observed } => element.name.len() + counters(observed),
+        Effect::Delete { observed } | Effect::Clear { observed } => {
+            observed.iter().map(|(id, o)| id.name.len() + counters(o)).sum()
+        }
+        Effect::Import { element, imported } => {
+            element.name.len() + imported.iter().map(|i| i.source.len() + 80).sum::<usize>()
+        }
+        Effect::AddRank { .. }
+        | Effect::Expire { .. }
+        | Effect::Restate { .. }
+        | Effect::Create { .. }
+        | Effect::Revoke
+        | Effect::Wipe => 8,
+    };
+    8 + key.len() + own
 }
 
 #[derive(Encode, Decode)]
