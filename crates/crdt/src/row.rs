@@ -316,14 +316,7 @@ impl Row {
 
     /// The key's digest: equal in all replicas with equal vectors. 0 when nothing is live.
     pub fn digest(&self, key: &[u8]) -> u64 {
-        let Some(shown) = self.shown_type() else { return 0 };
-        let mut bytes = Vec::with_capacity(key.len() + 32);
-        bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(key);
-        bytes.push(u8::try_from(shown.index()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(&self.header.expiry().unwrap_or(u64::MAX).to_le_bytes());
-        bytes.extend_from_slice(&self.summary.digest.to_le_bytes());
-        xxhash_rust::xxh3::xxh3_64(&bytes)
+        digest(key, &self.header, &self.summary)
     }
 
     /// Does the effect's writer know everything that is live here, so that removing it all needs no look at any element?
@@ -709,6 +702,20 @@ pub fn shown_type(header: &Header, summary: &Summary) -> Option<Type> {
         (Some(a), Some(b)) if wins((b.hlc, &b.dot), (a.hlc, &a.dot)) => ty,
         _ => best,
     })
+}
+
+/// The digest of a key with this header and summary: see [`Row::digest`].
+pub fn digest(key: &[u8], header: &Header, summary: &Summary) -> u64 {
+    let Some(shown) = shown_type(header, summary) else {
+        return 0;
+    };
+    let mut bytes = Vec::with_capacity(key.len() + 32);
+    bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.push(u8::try_from(shown.index()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(&header.expiry().unwrap_or(u64::MAX).to_le_bytes());
+    bytes.extend_from_slice(&summary.digest.to_le_bytes());
+    xxhash_rust::xxh3::xxh3_64(&bytes)
 }
 
 fn insert_by_dot(expiries: &mut Vec<Expiry>, new: Expiry) {

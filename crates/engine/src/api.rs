@@ -50,7 +50,10 @@ pub struct Request {
 impl Request {
     /// A single command.
     pub fn one(command: Command) -> Self {
-        Request { commands: vec![command], idempotency_key: None }
+        Request {
+            commands: vec![command],
+            idempotency_key: None,
+        }
     }
 }
 
@@ -312,4 +315,3 @@ pub enum Event {
         reason: String,
     },
 }
-

@@ -1,7 +1,10 @@
 //! The shard machine: command -> effects -> commit -> reply, sans-IO.
+pub mod api;
+mod batch;
 mod cache;
 pub mod command;
 pub mod error;
+pub mod head;
 pub mod number;
 pub mod show;
 pub mod writer;
