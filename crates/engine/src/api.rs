@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cartograph_crdt::{RegionId, VersionVector};
-use cartograph_replica::message::{BackMessage, Message, Welcome};
+use cartograph_replica::exchange::Direction;
+use cartograph_replica::message::{BackMessage, Hello, Message, Welcome};
 use cartograph_replica::{BatchId, Claim, Commit, Load, Loaded, Outcome};
 
 use crate::command::{Command, Reply};
@@ -111,29 +112,26 @@ pub enum Input {
         /// What it asks.
         request: Request,
     },
-    /// Our connection to a peer was welcomed: we may send.
+    /// The connection that we dialled was welcomed: we may send.
     Connected {
         /// The peer.
         peer: RegionId,
         /// What it said.
         welcome: Box<Welcome>,
     },
-    /// Our connection to a peer is gone.
+    /// A peer dialled us, and we welcomed it ([`crate::Shard::admit`]).
+    Accepted {
+        /// The peer.
+        peer: RegionId,
+        /// Its greeting.
+        hello: Box<Hello>,
+    },
+    /// A connection is gone. Comes before `Connected` or `Accepted` replaces one.
     Disconnected {
         /// The peer.
         peer: RegionId,
-    },
-    /// A peer's connection to us is gone.
-    PeerLeft {
-        /// The peer.
-        peer: RegionId,
-    },
-    /// A peer dialled us, with a handshake that was found compatible: it may be a member, or want to become one.
-    PeerJoined {
-        /// The peer.
-        peer: RegionId,
-        /// Its hello.
-        hello: Box<cartograph_replica::message::Hello>,
+        /// Which of the two.
+        direction: Direction,
     },
     /// A message on a peer's connection to us.
     Received {
@@ -193,15 +191,12 @@ pub enum Admin {
         /// The key.
         key: Vec<u8>,
     },
-    /// Observed removal of every replicated key, before the reply.
-    Flush {
-        /// Who waits for the answer.
-        id: RequestId,
-    },
     /// The state of keys by their metadata, for comparison between regions.
     Inspect {
         /// The key.
         key: Vec<u8>,
+        /// Every element, or header and summary alone.
+        elements: bool,
         /// Who waits for the answer.
         id: RequestId,
     },
@@ -228,6 +223,11 @@ pub enum Output {
         /// The result.
         result: Result<Done, RequestError>,
     },
+    /// The shard cannot be run on this store: another cluster's, region's or version's. Say why, and stop.
+    Halt {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The answer to [`Admin::Inspect`].
     Inspected {
         /// Which.
@@ -248,6 +248,15 @@ pub enum Output {
         peer: RegionId,
         /// The message.
         message: BackMessage,
+    },
+    /// A peer's message broke the protocol: close that connection, count it.
+    Close {
+        /// The peer.
+        peer: RegionId,
+        /// Which of the two.
+        direction: Direction,
+        /// What was wrong.
+        reason: String,
     },
     /// The member regions changed: connect to those that are new, let go of those that left.
     Members(BTreeSet<RegionId>),

@@ -168,6 +168,8 @@ pub struct Hello {
     pub formats: Formats,
     /// Is its store empty: has it never applied an entry?
     pub fresh: bool,
+    /// The member regions that it knows of, itself included once it is one.
+    pub members: Vec<RegionId>,
     /// What it has applied, and knows of others.
     pub report: Report,
 }
