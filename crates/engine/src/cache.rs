@@ -103,14 +103,15 @@ impl Cache {
         }
     }
 
-    /// Lets go of the least recently used rows beyond the bound, except those that commits after `committed` changed.
-    pub(crate) fn evict(&mut self, committed: BatchId) {
+    /// Lets go of the least recently used rows beyond the bound, except those that commits after `committed` changed
+    /// and those that `is_needed` names.
+    pub(crate) fn evict(&mut self, committed: BatchId, is_needed: impl Fn(&[u8]) -> bool) {
         let mut kept = Vec::new();
         while self.weight > self.bytes_max {
             let Some((used, key)) = self.by_use.pop_first() else {
                 break;
             };
-            let pinned = self.rows.get(&key).is_some_and(|c| c.pinned > committed);
+            let pinned = is_needed(&key) || self.rows.get(&key).is_some_and(|c| c.pinned > committed);
             if pinned {
                 kept.push((used, key));
             } else if let Some(gone) = self.rows.remove(&key) {
@@ -125,6 +126,11 @@ impl Cache {
         self.rows.clear();
         self.by_use.clear();
         self.weight = 0;
+    }
+
+    /// Is the row changed by a commit after `committed`?
+    pub(crate) fn is_pinned(&self, key: &[u8], committed: BatchId) -> bool {
+        self.rows.get(key).is_some_and(|c| c.pinned > committed)
     }
 
     /// Number of rows.
@@ -145,10 +151,10 @@ mod tests {
         }
         cache.changed(b"a", BatchId(7), 0);
         cache.touch(b"b");
-        cache.evict(BatchId(6));
+        cache.evict(BatchId(6), |_| false);
         assert!(cache.row(b"a").is_some() && cache.row(b"b").is_some() && cache.row(b"c").is_none());
         cache.insert(b"e", Row::absent(), 0);
-        cache.evict(BatchId(7));
+        cache.evict(BatchId(7), |_| false);
         assert!(cache.row(b"a").is_none());
         assert_eq!(cache.len(), 3);
     }

@@ -3,12 +3,15 @@ pub mod api;
 mod batch;
 mod cache;
 pub mod command;
+mod commands;
 pub mod error;
 pub mod head;
 pub mod number;
+pub mod shard;
 pub mod show;
 pub mod writer;
 
 pub use command::{Command, Procedure, Reply, Want};
 pub use error::CommandError;
+pub use shard::{Config, Limits, Shard, ShardStatus};
 pub use writer::{Shown, Stop, Writer};
