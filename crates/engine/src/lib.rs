@@ -3,6 +3,7 @@ pub mod api;
 mod batch;
 mod cache;
 pub mod command;
+mod commands;
 pub mod error;
 pub mod head;
 pub mod number;
