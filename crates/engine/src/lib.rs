@@ -8,6 +8,8 @@ pub mod error;
 pub mod head;
 pub mod number;
 pub mod show;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod writer;
 
 pub use command::{Command, Procedure, Reply, Want};
