@@ -31,9 +31,12 @@ pub enum CommandError {
     /// ZINCRBY of opposite infinities.
     #[error("ERR resulting score is not a number (NaN)")]
     ScoreNotANumber,
-    /// A replicated increment must be finite.
-    #[error("ERR a replicated increment must be finite")]
+    /// A replicated increment of a score must be finite.
+    #[error("ERR a replicated increment must be finite, use ZADD to set an infinite score")]
     IncrementNotFinite,
+    /// HINCRBYFLOAT by an infinity.
+    #[error("ERR value is NaN or Infinity")]
+    ValueNotFinite,
     /// Several regions' increments passed the range together; only SET or DEL begins anew.
     #[error(
         "ERR the merged value is out of the 64-bit range and shown saturated: SET or DEL it before incrementing again"
@@ -42,6 +45,9 @@ pub enum CommandError {
     /// RENAME of nothing.
     #[error("ERR no such key")]
     NoSuchKey,
+    /// COPY of a key onto itself.
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
     /// Contradicting or unknown options.
     #[error("ERR syntax error")]
     Syntax,
@@ -63,6 +69,9 @@ pub enum CommandError {
     /// Not a HyperLogLog.
     #[error("WRONGTYPE Key is not a valid HyperLogLog string value.")]
     NotAHyperLogLog,
+    /// A HyperLogLog is its registers: one without any set register cannot be told from no key.
+    #[error("ERR a HyperLogLog without elements cannot be replicated: add at least one element")]
+    EmptyHyperLogLog,
     /// A key in the product's own name space.
     #[error("ERR keys that begin with a NUL byte and `cartograph:` are reserved")]
     ReservedKey,

@@ -9,6 +9,8 @@ pub mod head;
 pub mod number;
 pub mod shard;
 pub mod show;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod writer;
 
 pub use command::{Command, Procedure, Reply, Want};

@@ -243,6 +243,20 @@ impl<'a> Writer<'a> {
             .filter(|e| e.is_live()))
     }
 
+    /// Asks for all of these elements that are not loaded, in one go.
+    ///
+    /// # Errors
+    /// [`Stop::Missing`] with every one of them.
+    pub fn need(&mut self, key: &[u8], ids: &[ElementId]) -> Result<(), Stop> {
+        let row = self.header(key)?;
+        let lacking: Vec<ElementId> = ids.iter().filter(|id| !row.has_loaded(id)).cloned().collect();
+        if lacking.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Missing(Want::elements(key, lacking)))
+        }
+    }
+
     /// The whole row.
     ///
     /// # Errors

@@ -1,0 +1,252 @@
+//! Redis commands -> effects: what each command reads of its keys, when it is refused, and what it makes.
+//!
+//! Every command decides from what its keys *show here and now*: an expired key shows nothing, a key of two types
+//! shows one of them, a merged number shows its rounded sum. A write then goes through the sentences of
+//! docs/semantics.md as the [`Writer`] offers them: `ready` before an element is written, `replace` for what becomes
+//! something else altogether, `remove` for elements, `drop_key` for the key.
+//!
+//! - Reads and refusals come before the first effect, in Redis's order, with Redis's words.
+//! - A command keeps no state: when a row turns out not to be loaded it stops, and runs again from the start.
+//! - It touches as many elements as it changes. Only what needs the whole key asks for it.
+//! - Redis keeps a HyperLogLog in a string; here it is a type of its own, shown by TYPE as `string`. String commands
+//!   on it are refused with WRONGTYPE, since a value written over its registers could not be merged.
+//!
+//! A door checks what is a matter of text (arity, numbers, contradicting options); what depends on the data is checked
+//! here.
+
+mod hashes;
+mod hyperloglog;
+mod keys;
+mod numbers;
+mod sets;
+mod sorted_sets;
+mod strings;
+
+use cartograph_crdt::{ElementId, Type};
+
+use crate::command::{Command, Reply, Want, When};
+use crate::error::CommandError;
+use crate::show::{self, Text};
+use crate::writer::{Shown, Stop, Writer};
+
+/// Runs a command.
+///
+/// # Errors
+/// [`Stop::Refused`]: the writer takes its effects back. [`Stop::Missing`]: load that, and run the entry again from
+/// the start.
+pub(crate) fn evaluate(command: &Command, writer: &mut Writer<'_>) -> Result<Reply, Stop> {
+    let w = writer;
+    match command {
+        Command::Del { keys } => keys::del(w, keys),
+        Command::Exists { keys } => keys::exists(w, keys),
+        Command::Type { key } => keys::type_of(w, key),
+        Command::Pttl { key } => keys::pttl(w, key),
+        Command::Expire { key, when, flags } => keys::expire(w, key, *when, *flags),
+        Command::Persist { key } => keys::persist(w, key),
+        Command::Rename {
+            from,
+            to,
+            only_if_absent,
+        } => keys::rename(w, from, to, *only_if_absent),
+        Command::Copy { from, to, replace } => keys::copy(w, from, to, *replace),
+        Command::Revoke { key } => keys::revoke(w, key),
+        Command::Get { key } => strings::get(w, key),
+        Command::Set {
+            key,
+            value,
+            expiry,
+            condition,
+            get,
+        } => strings::set(w, key, value, *expiry, *condition, *get),
+        Command::MSet {
+            pairs,
+            only_if_absent,
+        } => strings::mset(w, pairs, *only_if_absent),
+        Command::GetDel { key } => strings::getdel(w, key),
+        Command::GetEx { key, expiry } => strings::getex(w, key, *expiry),
+        Command::Append { key, value } => strings::append(w, key, value),
+        Command::SetRange { key, offset, value } => strings::setrange(w, key, *offset, value),
+        Command::SetBit { key, offset, bit } => strings::setbit(w, key, *offset, *bit),
+        Command::IncrBy { key, by } => numbers::incrby(w, key, *by),
+        Command::IncrByFloat { key, by } => numbers::incrbyfloat(w, key, by),
+        Command::HGet { key, field } => hashes::hget(w, key, field),
+        Command::HGetAll { key } => hashes::hgetall(w, key),
+        Command::HSet { key, fields } => hashes::hset(w, key, fields),
+        Command::HSetNx { key, field, value } => hashes::hsetnx(w, key, field, value),
+        Command::HDel { key, fields } => hashes::hdel(w, key, fields),
+        Command::HIncrBy { key, field, by } => numbers::hincrby(w, key, field, *by),
+        Command::HIncrByFloat { key, field, by } => numbers::hincrbyfloat(w, key, field, by),
+        Command::SMembers { key } => sets::smembers(w, key),
+        Command::SIsMember { key, member } => sets::sismember(w, key, member),
+        Command::SCard { key } => sets::scard(w, key),
+        Command::SAdd { key, members } => sets::sadd(w, key, members),
+        Command::SRem { key, members } => sets::srem(w, key, members),
+        Command::SPop { key, count } => sets::spop(w, key, *count),
+        Command::SMove { from, to, member } => sets::smove(w, from, to, member),
+        Command::SStore { operation, to, keys } => sets::store(w, *operation, to, keys),
+        Command::ZScore { key, member } => sorted_sets::zscore(w, key, member),
+        Command::ZRangeWithScores { key } => sorted_sets::zrange(w, key),
+        Command::ZAdd { key, flags, pairs } => sorted_sets::zadd(w, key, *flags, pairs),
+        Command::ZIncrBy {
+            key,
+            flags,
+            by,
+            member,
+        } => sorted_sets::zincrby(w, key, *flags, *by, member),
+        Command::ZRem { key, members } => sorted_sets::zrem(w, key, members),
+        Command::ZPop { key, end, count } => sorted_sets::zpop(w, key, *end, *count),
+        Command::PfAdd { key, elements } => hyperloglog::pfadd(w, key, elements),
+        Command::PfCount { keys } => hyperloglog::pfcount(w, keys),
+        Command::PfMerge { to, from } => hyperloglog::pfmerge(w, to, from),
+        Command::Procedure(procedure) => procedure.run(w),
+    }
+}
+
+/// The rows and elements that a command will look at, to be loaded ahead. A guess: what it needs beyond that, such as
+/// the whole of a key that it replaces, it asks for while it runs.
+pub(crate) fn wants(command: &Command) -> Vec<Want> {
+    let string = |key: &Vec<u8>| vec![Want::elements(key, vec![ElementId::string()])];
+    let elements = |key: &Vec<u8>, names: &[Vec<u8>], id: fn(&[u8]) -> ElementId| {
+        vec![Want::elements(key, names.iter().map(|n| id(n)).collect())]
+    };
+    let one = |key: &Vec<u8>, id: ElementId| vec![Want::elements(key, vec![id])];
+    let all = |keys: &[Vec<u8>]| keys.iter().map(|k| Want::all(k)).collect::<Vec<_>>();
+    match command {
+        Command::Del { keys } | Command::Exists { keys } => keys.iter().map(|k| Want::header(k)).collect(),
+        Command::Type { key }
+        | Command::Pttl { key }
+        | Command::Expire { key, .. }
+        | Command::Persist { key }
+        | Command::Revoke { key }
+        | Command::SCard { key } => vec![Want::header(key)],
+        Command::Rename { from, to, .. } | Command::Copy { from, to, .. } => {
+            vec![Want::all(from), Want::header(to)]
+        }
+        Command::Get { key }
+        | Command::Set { key, .. }
+        | Command::GetDel { key }
+        | Command::GetEx { key, .. }
+        | Command::Append { key, .. }
+        | Command::SetRange { key, .. }
+        | Command::SetBit { key, .. }
+        | Command::IncrBy { key, .. }
+        | Command::IncrByFloat { key, .. } => string(key),
+        Command::MSet { pairs, .. } => pairs.iter().flat_map(|(key, _)| string(key)).collect(),
+        Command::HSet { key, fields } => {
+            let ids = fields.iter().map(|(f, _)| ElementId::field(f)).collect();
+            vec![Want::elements(key, ids)]
+        }
+        Command::HDel { key, fields } => elements(key, fields, ElementId::field),
+        Command::HGet { key, field }
+        | Command::HSetNx { key, field, .. }
+        | Command::HIncrBy { key, field, .. }
+        | Command::HIncrByFloat { key, field, .. } => one(key, ElementId::field(field)),
+        Command::SIsMember { key, member } => one(key, ElementId::member(member)),
+        Command::SAdd { key, members } | Command::SRem { key, members } => {
+            elements(key, members, ElementId::member)
+        }
+        Command::SMove { from, to, member } => {
+            let id = ElementId::member(member);
+            vec![
+                Want::elements(from, vec![id.clone()]),
+                Want::elements(to, vec![id]),
+            ]
+        }
+        Command::ZScore { key, member } | Command::ZIncrBy { key, member, .. } => {
+            one(key, ElementId::scored(member))
+        }
+        Command::ZAdd { key, pairs, .. } => {
+            let ids = pairs.iter().map(|(_, m)| ElementId::scored(m)).collect();
+            vec![Want::elements(key, ids)]
+        }
+        Command::ZRem { key, members } => elements(key, members, ElementId::scored),
+        Command::HGetAll { key }
+        | Command::SMembers { key }
+        | Command::SPop { key, .. }
+        | Command::ZRangeWithScores { key }
+        | Command::ZPop { key, .. } => vec![Want::all(key)],
+        Command::SStore { to, keys, .. } => {
+            let mut wants = all(keys);
+            wants.push(Want::header(to));
+            wants
+        }
+        Command::PfAdd { key, elements } => {
+            vec![Want::elements(key, hyperloglog::registers(elements))]
+        }
+        Command::PfCount { keys } => all(keys),
+        Command::PfMerge { to, from } => {
+            let mut wants = all(from);
+            wants.push(Want::all(to));
+            wants
+        }
+        Command::Procedure(procedure) => procedure.wants(),
+    }
+}
+
+/// What a string or field shows; nothing where its key shows nothing.
+fn text(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, id: &ElementId) -> Result<Option<Text>, Stop> {
+    if shown.is_none() {
+        return Ok(None);
+    }
+    Ok(w.element(key, id)?.and_then(show::text))
+}
+
+/// Is the element there? Never, where its key shows nothing.
+fn is_there(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, id: &ElementId) -> Result<bool, Stop> {
+    Ok(shown.is_some() && w.element(key, id)?.is_some())
+}
+
+/// Those of the elements that are there, each once, in order.
+fn those_there(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    shown: Option<Shown>,
+    names: &[Vec<u8>],
+    id: fn(&[u8]) -> ElementId,
+) -> Result<Vec<ElementId>, Stop> {
+    if shown.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<ElementId> = names.iter().map(|n| id(n)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    w.need(key, &ids)?;
+    let mut there = Vec::with_capacity(ids.len());
+    for id in ids {
+        if w.element(key, &id)?.is_some() {
+            there.push(id);
+        }
+    }
+    Ok(there)
+}
+
+/// Removes those of the named elements that are there; replies with their number. SREM, HDEL and ZREM.
+fn remove_named(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    ty: Type,
+    names: &[Vec<u8>],
+    id: fn(&[u8]) -> ElementId,
+) -> Result<Reply, Stop> {
+    let shown = w.look_typed(key, ty)?;
+    let gone = those_there(w, key, shown, names, id)?;
+    let count = gone.len();
+    w.remove(key, gone)?;
+    Ok(Reply::count(count))
+}
+
+/// The instant in Unix milliseconds, which may be past or negative; `None` when it is out of range.
+fn instant(w: &Writer<'_>, when: When) -> Option<i64> {
+    match when {
+        When::At(at) => Some(at),
+        When::In(ms) => i64::try_from(w.now_ms()).ok()?.checked_add(ms),
+    }
+}
+
+/// The instant of an option such as EX, which must be positive in itself.
+fn positive_instant(w: &Writer<'_>, when: When, command: &'static str) -> Result<u64, Stop> {
+    let (When::At(given) | When::In(given)) = when;
+    let at = instant(w, when).filter(|_| given > 0);
+    at.and_then(|at| u64::try_from(at).ok())
+        .ok_or_else(|| CommandError::InvalidExpire { command }.into())
+}
