@@ -120,7 +120,7 @@ pub(crate) async fn wait(cluster: &Cluster, limit: Duration) -> Waited {
         if matches!(last, Ok(Verdict::Converged)) {
             return Waited { last, took };
         }
-        if took + pause >= limit {
+        if took >= limit {
             // A comparison that the end of the wait cut short must not hide the one before it, which has a diff.
             let last = match (last, answered) {
                 (Err(Error::Timeout { .. }), Some(before)) => Ok(before),
@@ -129,7 +129,7 @@ pub(crate) async fn wait(cluster: &Cluster, limit: Duration) -> Waited {
             return Waited { last, took };
         }
         answered = last.ok().or(answered);
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.min(limit.saturating_sub(took))).await;
         pause = (pause * 2).min(pause_max);
     }
 }
