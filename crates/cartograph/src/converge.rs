@@ -43,6 +43,8 @@ pub(crate) enum Verdict {
     Behind(Vec<Difference>),
     /// Different state.
     Differs(Vec<Difference>),
+    /// The demo could not reach every region, so nobody knows; says which, and what else it found.
+    Unreached(Vec<Difference>),
 }
 
 impl Verdict {
@@ -50,7 +52,9 @@ impl Verdict {
     pub(crate) fn differences(&self) -> &[Difference] {
         match self {
             Self::Converged => &[],
-            Self::Behind(differences) | Self::Differs(differences) => differences,
+            Self::Behind(differences) | Self::Differs(differences) | Self::Unreached(differences) => {
+                differences
+            }
         }
     }
 
@@ -143,6 +147,9 @@ struct DemoAnswer {
 
 #[derive(Deserialize)]
 struct DemoDifference {
+    /// `region` for a region that could not be asked, `version_vector` for entries under way, else what differs.
+    #[serde(default)]
+    kind: Value,
     #[serde(default)]
     key: Value,
     #[serde(default)]
@@ -161,6 +168,12 @@ async fn ask_demo(http: &Http, demo: &Base, deep: bool) -> Result<Verdict, Error
     if answer.converged {
         return Ok(Verdict::Converged);
     }
+    Ok(judge_demo(answer.diff))
+}
+
+fn judge_demo(diff: Vec<DemoDifference>) -> Verdict {
+    let unreached = diff.iter().any(|d| d.kind == "region");
+    let under_way = diff.iter().all(|d| d.kind == "version_vector");
     let difference = |d: DemoDifference| {
         let field = if d.field.is_null() {
             String::new()
@@ -177,12 +190,14 @@ async fn ask_demo(http: &Http, demo: &Base, deep: bool) -> Result<Verdict, Error
             values,
         }
     };
-    let differences: Vec<_> = answer.diff.into_iter().map(difference).collect();
-    Ok(if differences.is_empty() {
+    let differences = diff.into_iter().map(difference).collect();
+    if unreached {
+        Verdict::Unreached(differences)
+    } else if under_way {
         Verdict::Behind(differences)
     } else {
         Verdict::Differs(differences)
-    })
+    }
 }
 
 async fn compare_digests(regions: &[Region], deep: bool, timeout: Duration) -> Result<Verdict, Error> {
@@ -351,6 +366,30 @@ mod tests {
             matches!(shorter, Verdict::Differs(_)),
             "a region without a bucket does not agree"
         );
+    }
+
+    #[test]
+    fn a_demos_differences_are_told_apart_by_their_kind() {
+        let verdict = |kinds: &[Value]| {
+            let diff = kinds
+                .iter()
+                .map(|kind| json!({"kind": kind, "key": "cart:1", "field": "A", "values": {}}));
+            judge_demo(serde_json::from_value(diff.collect()).unwrap())
+        };
+        assert!(matches!(verdict(&[]), Verdict::Behind(_)));
+        assert!(matches!(verdict(&[json!("version_vector")]), Verdict::Behind(_)));
+        assert!(matches!(
+            verdict(&[json!("version_vector"), json!("value")]),
+            Verdict::Differs(_)
+        ));
+        assert!(
+            matches!(verdict(&[json!(null)]), Verdict::Differs(_)),
+            "a demo that names no kinds names fields"
+        );
+        assert!(matches!(
+            verdict(&[json!("value"), json!("region")]),
+            Verdict::Unreached(_)
+        ));
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     let cli = parse();
     let term = Arc::new(Term::new(cli.quiet, cli.no_color));
     match run(cli.command, &term) {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(failure) => {
             term.failure(&failure);
             failure.exit().into()
@@ -103,18 +103,20 @@ fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-fn run(command: Command, term: &Arc<Term>) -> Result<Exit, Failure> {
-    match command {
+/// Commands that serve (those of the node) end in an `ExitCode` of their own; client commands in an [`Exit`].
+fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
+    let exit = match command {
         // Load ends gracefully by itself; the others may just be dropped.
         Command::Load(args) => block_on(load::run(args, Arc::clone(term))),
         Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
         Command::Cart(args) => block_on(until_interrupted(cart::run(args, term))),
         Command::Completions { shell } => completions(shell, term),
-    }
+    };
+    exit.map(ExitCode::from)
 }
 
-/// Runs a client command on a runtime of its own.
-fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+/// Runs a command on a runtime of its own.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -19,6 +19,8 @@ use crate::text::{duration, parse_duration, plain, printable, table};
 
 /// Idle connections kept per region.
 const IDLE_MAX: usize = 2;
+/// A deep comparison reads everything, so it may take this long even where requests may not.
+const DEEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 const LONG_ABOUT: &str = "\
 Shows how every region is, how each one hears the others, and whether all of them hold the same carts.
@@ -104,7 +106,12 @@ async fn look(cluster: &Cluster, args: &Args) -> Seen {
     let verdict = if cluster.regions.len() < 2 {
         None
     } else {
-        Some(compare(cluster, args.deep, args.timeout).await)
+        let timeout = if args.deep {
+            args.timeout.max(DEEP_TIMEOUT)
+        } else {
+            args.timeout
+        };
+        Some(compare(cluster, args.deep, timeout).await)
     };
     Seen { regions, verdict }
 }
@@ -147,6 +154,9 @@ impl Seen {
             .next()
         {
             return unreachable(error, "").exit();
+        }
+        if matches!(self.verdict, Some(Ok(Verdict::Unreached(_)))) {
+            return Exit::Unreachable;
         }
         let all_ready = self.regions.iter().all(|region| region.ready.is_ok());
         let agree = self
@@ -202,6 +212,10 @@ impl Seen {
             Some(Ok(verdict @ Verdict::Differs(_))) => {
                 with_table(&term.paint(Paint::Bad, "DIVERGED  the regions differ"), verdict)
             }
+            Some(Ok(verdict @ Verdict::Unreached(_))) => with_table(
+                &term.paint(Paint::Bad, "UNKNOWN  not every region could be asked"),
+                verdict,
+            ),
             Some(Err(error)) => term.paint(Paint::Bad, &format!("UNKNOWN  they cannot be compared: {error}")),
         }
     }

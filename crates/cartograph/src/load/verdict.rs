@@ -84,6 +84,7 @@ fn exit_code(last: &Result<Verdict, Error>, findings: Option<&Result<Findings, F
     };
     match last {
         Err(error) => unreachable(error, "").exit(),
+        Ok(Verdict::Unreached(_)) => Exit::Unreachable,
         Ok(Verdict::Differs(_)) => Exit::Refused,
         // Entries are still under way, so what the ledger misses may be among them.
         Ok(Verdict::Behind(_)) => Exit::Timeout,
@@ -93,31 +94,34 @@ fn exit_code(last: &Result<Verdict, Error>, findings: Option<&Result<Findings, F
 
 fn convergence_text(waited: &Waited, term: &Term) -> String {
     let took = duration(waited.took);
+    let (good, headline) = match &waited.last {
+        Ok(Verdict::Converged) => (
+            true,
+            format!("converged: all regions hold the same carts, {took} after the load"),
+        ),
+        Ok(Verdict::Differs(_)) => (
+            false,
+            format!("diverged: the regions still differ {took} after the load"),
+        ),
+        Ok(Verdict::Behind(_)) => (
+            false,
+            format!("not converged: entries are still under way {took} after the load"),
+        ),
+        Ok(Verdict::Unreached(_)) => (
+            false,
+            format!("not checked: a region cannot be asked {took} after the load"),
+        ),
+        Err(error) => (
+            false,
+            format!("not checked: whether the regions agree is unknown: {error}"),
+        ),
+    };
+    let headline = term.paint(if good { Paint::Good } else { Paint::Bad }, &headline);
     match &waited.last {
-        Ok(Verdict::Converged) => term.paint(
-            Paint::Good,
-            &format!("converged: all regions hold the same carts, {took} after the load"),
-        ),
-        Ok(verdict @ Verdict::Differs(_)) => format!(
-            "{}\n{}",
-            term.paint(
-                Paint::Bad,
-                &format!("diverged: the regions still differ {took} after the load")
-            ),
-            verdict.difference_table()
-        ),
-        Ok(verdict @ Verdict::Behind(_)) => format!(
-            "{}\n{}",
-            term.paint(
-                Paint::Bad,
-                &format!("not converged: entries are still under way {took} after the load")
-            ),
-            verdict.difference_table()
-        ),
-        Err(error) => term.paint(
-            Paint::Bad,
-            &format!("not checked: whether the regions agree is unknown: {error}"),
-        ),
+        Ok(verdict) if !verdict.differences().is_empty() => {
+            format!("{headline}\n{}", verdict.difference_table())
+        }
+        Ok(_) | Err(_) => headline,
     }
 }
 
@@ -184,6 +188,10 @@ mod tests {
         assert_eq!(
             exit_code(&Ok(Verdict::Behind(vec![])), Some(&Ok(findings(1)))),
             Exit::Timeout
+        );
+        assert_eq!(
+            exit_code(&Ok(Verdict::Unreached(vec![])), Some(&Ok(findings(1)))),
+            Exit::Unreachable
         );
         assert_eq!(exit_code(&Err(timeout), None), Exit::Timeout);
         assert_eq!(exit_code(&Err(refused), None), Exit::Unreachable);
