@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Cart, CartOp, Region};
 use crate::client::{Base, Error, Http, Outcome};
-use crate::discovery::{DemoArg, demo_regions, unreachable};
+use crate::discovery::{DemoArg, HEADING, demo_regions, unreachable};
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::explain;
 use crate::term::{Paint, Term};
@@ -19,12 +19,15 @@ use crate::text::{counted, duration, parse_duration, printable, table};
 /// Quantities go up to this, as everywhere in the product.
 const QUANTITY_MAX: i64 = 1_000_000_000;
 
+const ABOUT: &str = "Read and change a cart in a region, and explain it";
+
 const LONG_ABOUT: &str = "\
 Reads and changes one cart in one region, over its HTTP interface.
 
-The write is safe in that region when the command returns, and reaches the others on its own. Concurrent changes \
-follow simple rules: adds sum up; of two concurrent sets the later one wins; a removal removes what its region had \
-seen, so an add that it had not seen survives. `cartograph cart explain` shows which rule decided what.";
+The write is safe in that region when the command returns, and reaches the others on its own.
+Concurrent changes follow simple rules: adds sum up; of two concurrent sets the later one wins;
+a removal removes what its region had seen, so an add that it had not seen survives. `cartograph
+cart explain` shows which rule decided what.";
 
 const AFTER: &str = "\
 Examples, with a running demo:
@@ -37,7 +40,7 @@ Without a demo:
 
 /// What `cartograph cart` may be asked.
 #[derive(ClapArgs, Debug)]
-#[command(long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+#[command(about = ABOUT, long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -46,13 +49,12 @@ pub(crate) struct Args {
 }
 
 #[derive(ClapArgs, Debug)]
-#[command(next_help_heading = "Where, and how")]
 struct Place {
     /// Region of the running demo to talk to [default: its first]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "NAME")]
     region: Option<String>,
     /// A region's HTTP address; no demo is asked then
-    #[arg(long, global = true, value_name = "URL", value_parser = Base::parse, conflicts_with = "region")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL", value_parser = Base::parse, conflicts_with = "region")]
     url: Option<Base>,
     #[command(flatten)]
     demo: DemoArg,

@@ -18,6 +18,8 @@ use crate::exit::{Exit, Failure};
 
 /// Where a demo's control API listens unless told otherwise.
 const DEMO: &str = "http://127.0.0.1:7100";
+/// What these flags stand under in help texts. A `next_help_heading` would also catch the flags after them.
+pub(crate) const HEADING: &str = "Which regions";
 
 /// One region named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,21 +60,20 @@ impl NamedRegion {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoArg {
     /// Control API of a running demo; it lists the regions
-    #[arg(long, global = true, value_name = "URL", default_value = DEMO, value_parser = Base::parse)]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "URL", default_value = DEMO, value_parser = Base::parse)]
     demo: Base,
 }
 
 /// Which regions a command works on.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Which regions")]
 pub(crate) struct Target {
     #[command(flatten)]
     demo: DemoArg,
     /// A region by name and HTTP address; repeat it for each region. No demo is asked then
-    #[arg(long = "region", value_name = "NAME=URL", value_parser = NamedRegion::parse)]
+    #[arg(long = "region", help_heading = HEADING, value_name = "NAME=URL", value_parser = NamedRegion::parse)]
     regions: Vec<NamedRegion>,
     /// Take the region, and its peers as far as their HTTP addresses are known, from a node's configuration
-    #[arg(long, value_name = "FILE", conflicts_with = "regions")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", conflicts_with = "regions")]
     config: Option<PathBuf>,
 }
 

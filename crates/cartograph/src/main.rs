@@ -28,9 +28,9 @@ use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::term::Term;
 
 const LONG_ABOUT: &str = "\
-Cartograph keeps shopping carts and sessions in agreement across regions. A shopper reads and writes in the nearest \
-region, at local latency; regions exchange what they wrote, and when they have seen the same writes they hold the \
-same carts, whatever the network did in between.";
+Cartograph keeps shopping carts and sessions in agreement across regions. A shopper reads and
+writes in the nearest region, at local latency; regions exchange what they wrote, and when they
+have seen the same writes they hold the same carts, whatever the network did in between.";
 
 const AFTER: &str = "\
 Start here, with a running demo:
@@ -62,13 +62,11 @@ struct Cli {
     command: Command,
 }
 
+// A doc comment on a variant would take the place of the help text that its `Args` has.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Drive every region with shoppers; check that they agree and that nothing is lost
     Load(load::Args),
-    /// Show how every region is, how it hears the others, and whether they agree
     Status(status::Args),
-    /// Read and change a cart in a region, and explain it
     Cart(cart::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  cartograph completions bash > /etc/bash_completion.d/cartograph")]

@@ -22,12 +22,15 @@ const IDLE_MAX: usize = 2;
 /// A deep comparison reads everything, so it may take this long even where requests may not.
 const DEEP_TIMEOUT: Duration = Duration::from_mins(1);
 
-const LONG_ABOUT: &str = "\
-Shows how every region is, how each one hears the others, and whether all of them hold the same carts.
+const ABOUT: &str = "Show how every region is, how it hears the others, and whether they agree";
 
-LINK rows are seen from the region named first: `behind` counts the entries that it knows the other one has and that \
-it has not applied yet, `lag` says how old the oldest of these is. Regions that are cut off from each other go on \
-serving; they differ until the link is back.";
+const LONG_ABOUT: &str = "\
+Shows how every region is, how each one hears the others, and whether all of them hold the same
+carts.
+
+LINK rows are as the region named first reports them: whether it hears the other one, and how far
+apart the two are, in time (`lag`) and in entries (`behind`). Regions that are cut off from each
+other go on serving; they differ until the link is back.";
 
 const AFTER: &str = "\
 Examples:
@@ -39,7 +42,7 @@ Examples:
 
 /// What `cartograph status` may be asked.
 #[derive(ClapArgs, Debug)]
-#[command(long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+#[command(about = ABOUT, long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
@@ -187,10 +190,15 @@ impl Seen {
         if !links.is_empty() {
             parts.push(table(&["link", "to", "state", "lag", "behind"], links));
         }
-        for region in &self.regions {
-            if let Err(error) = &region.status {
-                parts.push(term.paint(Paint::Bad, &format!("{}: {error}", region.name)));
-            }
+        let silent = self
+            .regions
+            .iter()
+            .filter_map(|region| Some((region, region.status.as_ref().err()?)));
+        let silent: Vec<String> = silent
+            .map(|(region, error)| term.paint(Paint::Bad, &format!("{}: {error}", region.name)))
+            .collect();
+        if !silent.is_empty() {
+            parts.push(silent.join("\n"));
         }
         parts.push(self.verdict_text(term));
         parts.join("\n\n")

@@ -9,17 +9,21 @@ use crate::discovery::Target;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 use crate::text::parse_duration;
 
+const ABOUT: &str = "Drive every region with shoppers; check that they agree and that nothing is lost";
+
 const LONG_ABOUT: &str = "\
-Drives every region with shoppers, then checks that all regions agree and that no acknowledged write is lost.
+Drives every region with shoppers, then checks that all regions agree and that no acknowledged
+write is lost.
 
-The shoppers behave as those of Google's Online Boutique: its nine products, and the weights of its load generator \
-(85 % reading the cart, 11 % adding 1 to 10 of a product, 4 % emptying it at checkout). A part of them edits carts \
-that are shared by all regions, so that concurrent adds, sets, removals and clears of the same lines happen all the \
-time. Another part adds to ledger carts, which nobody clears: there, what each region must hold at the end is known \
-to the unit.
+The shoppers behave as those of Google's Online Boutique: its nine products, and the weights of
+its load generator (85 % reading the cart, 11 % adding 1 to 10 of a product, 4 % emptying it at
+checkout). A part of them edits carts that are shared by all regions, so that concurrent adds,
+sets, removals and clears of the same lines happen all the time. Another part adds to ledger
+carts, which nobody clears: there, what each region must hold at the end is known to the unit.
 
-The load is open-loop: visits are due at fixed instants however slow the answers are, and a latency counts from \
-the instant at which the visit was due. A slow region cannot hide behind its own slowness.";
+The load is open-loop: visits are due at fixed instants however slow the answers are, and a
+latency counts from the instant at which the visit was due. A slow region cannot hide behind its
+own slowness.";
 
 const AFTER: &str = "\
 Examples:
@@ -35,7 +39,7 @@ is back.";
 
 /// What `cartograph load` may be asked.
 #[derive(ClapArgs, Debug)]
-#[command(long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+#[command(about = ABOUT, long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) target: Target,

@@ -35,12 +35,22 @@ async fn nothing_to_do_is_a_usage_error_with_help() {
         ran.stderr.contains("cartograph load") && ran.stderr.contains("Exit codes"),
         "{ran:?}"
     );
-    for command in ["load", "status", "cart"] {
+    assert!(
+        ran.stderr.contains("Drive every region with shoppers"),
+        "each command is named with its purpose: {ran:?}"
+    );
+    for (command, teaches) in [
+        ("load", "open-loop"),
+        ("status", "cut"),
+        ("cart", "later one wins"),
+    ] {
         let ran = run(&[command, "--help"]).await.expect(0);
-        assert!(
-            ran.stdout.contains("Examples") && ran.stdout.contains("Exit codes"),
-            "{command}"
-        );
+        for text in [teaches, "Examples", "Exit codes"] {
+            assert!(
+                ran.stdout.contains(text),
+                "{command} --help lacks {text}: {ran:?}"
+            );
+        }
     }
 }
 
