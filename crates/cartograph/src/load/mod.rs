@@ -1,6 +1,6 @@
 //! `cartograph load`: shoppers in every region, then the question whether all regions agree and nothing was lost.
 //!
-//! A run has four parts: find the regions and see that they serve; drive them ([`drive`], paced by [`pacing`],
+//! A run has four parts: find the regions and see that they serve; drive them ([`mod@drive`], paced by [`pacing`],
 //! with the visits of [`mix`]); wait until they agree ([`crate::converge`]); read the ledger carts back in every
 //! region ([`ledger`]). [`report`] shows what was seen.
 
