@@ -1,2 +1,148 @@
-//! The binary.
-fn main() {}
+//! The `cartograph` command: everything that a person or a script starts.
+//!
+//! This file only takes the command line apart. A command is a module with an `Args` (what may be asked, with the
+//! help text that teaches it) and a `run`; it ends in an [`Exit`] or a [`Failure`], never in a panic. Results go
+//! to stdout, everything else to stderr.
+
+mod api;
+mod cart;
+mod client;
+mod clock;
+mod converge;
+mod discovery;
+mod exit;
+mod explain;
+mod interrupt;
+mod load;
+mod status;
+mod term;
+mod text;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit::{EXIT_CODES, Exit, Failure};
+use crate::term::Term;
+
+const LONG_ABOUT: &str = "\
+Cartograph keeps shopping carts and sessions in agreement across regions. A shopper reads and
+writes in the nearest region, at local latency; regions exchange what they wrote, and when they
+have seen the same writes they hold the same carts, whatever the network did in between.";
+
+const AFTER: &str = "\
+Start here, with a running demo:
+  cartograph status                        how the regions are, and whether they agree
+  cartograph cart add 42 OLJCESPC7Z 2      put something into a cart
+  cartograph cart explain 42               why a cart is what it is
+  cartograph load                          shoppers in every region, checked to the unit";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cartograph",
+    version,
+    about = "Shopping carts and sessions that agree across regions"
+)]
+#[command(long_about = LONG_ABOUT, after_help = format!("{AFTER}\n\n{EXIT_CODES}"))]
+#[command(arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    /// Say nothing on stderr but errors: no progress, no notes
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Use no colours
+    #[arg(
+        long,
+        global = true,
+        help = "Use no colours; NO_COLOR in the environment does the same"
+    )]
+    no_color: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+// A doc comment on a variant would take the place of the help text that its `Args` has.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(load::Args),
+    Status(status::Args),
+    Cart(cart::Args),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  cartograph completions bash > /etc/bash_completion.d/cartograph")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = parse();
+    let term = Arc::new(Term::new(cli.quiet, cli.no_color));
+    match run(cli.command, &term) {
+        Ok(code) => code,
+        Err(failure) => {
+            term.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Takes the command line apart; ends the process with help or a usage error if it makes no sense.
+fn parse() -> Cli {
+    // Clap's own colours must know before it parses.
+    let plain = std::env::args_os().any(|arg| arg == "--no-color");
+    let color = if plain {
+        ColorChoice::Never
+    } else {
+        ColorChoice::Auto
+    };
+    let matches = Cli::command().color(color).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Commands that serve (those of the node) end in an `ExitCode` of their own; client commands in an [`Exit`].
+fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
+    let exit = match command {
+        // Load ends gracefully by itself; the others may just be dropped.
+        Command::Load(args) => block_on(load::run(args, Arc::clone(term))),
+        Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
+        Command::Cart(args) => block_on(until_interrupted(cart::run(args, term))),
+        Command::Completions { shell } => completions(shell, term),
+    };
+    exit.map(ExitCode::from)
+}
+
+/// Runs a command on a runtime of its own.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Refused, format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(command)
+}
+
+async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        ended = command => ended,
+        Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}
+
+fn completions(shell: Shell, term: &Term) -> Result<Exit, Failure> {
+    // Into memory first: the generator panics if its writer fails, and a closed pipe is not worth a panic.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cartograph", &mut script);
+    term.print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
