@@ -1,6 +1,7 @@
 //! What can be done to a region while the demo runs: to its node, and to its store.
 //!
-//! Asking for what is already so is no error: the state is shown. Actions on one region follow each other, never overlap.
+//! Asking for what is already so is no error: the state is shown. Starts and store actions on one region follow each other;
+//! kill, pause and resume act at once.
 //!
 //! A private Redis is acted on behind the node's back, as a failure would; the node is left as it is. An embedded store dies
 //! with its node, so its actions end the node first and start it afterwards where it ran, and say so.
@@ -9,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use tokio::time::Instant;
 
+use super::clock;
 use super::cluster::Demo;
 use super::data::{copy_dir, remove_dir};
 use super::error::{Error, Result};
@@ -85,15 +86,18 @@ impl Demo {
     /// # Errors
     /// A conflict with the present state (nothing changed); or the node does not come up.
     pub(crate) async fn act_on_node(&self, region: &Region, action: NodeAction) -> Result<Note> {
-        let _acting = region.acting.lock().await;
         match action {
+            // Not queued behind a start that waits for readiness: it is what ends one.
             NodeAction::Kill => {
                 if let Some(process) = region.node.alive() {
                     process.kill().await;
                 }
                 Ok(None)
             }
-            NodeAction::Start => self.start_node(region).await,
+            NodeAction::Start => {
+                let _acting = region.acting.lock().await;
+                self.start_node(region).await
+            }
             NodeAction::Pause => {
                 running(region, "paused")?.pause().await?;
                 Ok(None)
@@ -248,12 +252,12 @@ impl Demo {
         };
         let process = self.launch(&program).await?;
         region.redis.set(process.clone());
-        let deadline = Instant::now() + REDIS_TIMEOUT;
+        let deadline = clock::now() + REDIS_TIMEOUT;
         while !redis::answers(port).await {
             if !process.is_alive() {
                 return Err(process.early_end());
             }
-            if Instant::now() >= deadline {
+            if clock::now() >= deadline {
                 return Err(Error::not_ready(format!(
                     "{}'s Redis was started (process {}) and does not answer PING on port {port} after {} s",
                     region.name,
@@ -282,7 +286,7 @@ impl Demo {
 
     async fn wait_until_ready(&self, region: &Region, process: &Process) -> Result<()> {
         let url = format!("{}/readyz", region.http());
-        let deadline = Instant::now() + READY_TIMEOUT;
+        let deadline = clock::now() + READY_TIMEOUT;
         loop {
             let answer = self
                 .http
@@ -299,7 +303,7 @@ impl Demo {
             if !process.is_alive() {
                 return Err(process.early_end());
             }
-            if Instant::now() >= deadline {
+            if clock::now() >= deadline {
                 return Err(Error::not_ready(format!(
                     "{}'s node was started (process {}) and {url} is not 200 after {} s: {last}; see {}",
                     region.name,

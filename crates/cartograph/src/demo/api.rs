@@ -1,7 +1,19 @@
 //! The control API on the base port: links, regions, heal, converged, and a plain page that points at them.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/links`, `GET /api/links/{from}/{to}` | the links, one for each direction |
+//! | `PUT /api/links/{from}/{to}` | the link as it is now; keys left out stay as they were |
+//! | `GET /api/regions`, `GET /api/regions/{name}` | the regions with ports, process ids and states |
+//! | `POST /api/regions` `{"name"}` | 201 and the new region, once it serves |
+//! | `POST /api/regions/{name}/kill`, `start`, `pause`, `resume` | the region; `start` returns once the node serves |
+//! | `POST /api/regions/{name}/store/kill`, `start`, `wipe`, `snapshot`, `rollback` | the region, perhaps with a `note` |
+//! | `POST /api/heal` | all links as they began, paused nodes resumed; what was killed stays so and is in `down` |
+//! | `GET /api/converged`, with `?deep=1` | whether all regions hold the same, and where they do not |
+//!
+//! Errors are `{"error":{"code","message"}}` with a fitting status; after a 4xx nothing has changed.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -13,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::actions::{NodeAction, Note, StoreAction};
+use super::clock;
 use super::cluster::Demo;
 use super::converged::{self, Target, Verdict};
 use super::error::{Error, Result};
@@ -144,12 +157,9 @@ async fn is_converged(State(demo): Shared, Query(query): Query<ConvergedQuery>) 
         Some(other) => return Err(Error::bad_request(format!("deep is {other:?}, expected 0 or 1"))),
     };
     let targets: Vec<Target> = demo.regions().iter().map(|region| target(region)).collect();
-    let as_of = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    let as_of = u64::try_from(as_of).unwrap_or(u64::MAX);
-    Ok(Json(converged::compare(&demo.http, &targets, as_of, deep).await))
+    Ok(Json(
+        converged::compare(&demo.http, &targets, clock::unix_ms(), deep).await,
+    ))
 }
 
 /// A node that is known not to answer is not asked.

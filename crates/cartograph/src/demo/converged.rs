@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::clock;
 use super::http::{Http, percent_encode};
 
 /// Differences that an answer names at most.
@@ -218,7 +219,7 @@ impl Comparison<'_> {
     }
 
     async fn buckets(&mut self, digests: &BTreeMap<String, Digest>) {
-        let deadline = Instant::now() + NAMING_TIMEOUT + self.limit;
+        let deadline = clock::now() + NAMING_TIMEOUT + self.limit;
         let shards: BTreeSet<&String> = digests
             .values()
             .flat_map(|digest| digest.buckets.keys())
@@ -262,7 +263,7 @@ impl Comparison<'_> {
 
     /// Whether there is no more room, or no more time, for names.
     fn is_over(&self, deadline: Instant) -> bool {
-        self.diff.len() >= DIFFERENCES_MAX || Instant::now() >= deadline
+        self.diff.len() >= DIFFERENCES_MAX || clock::now() >= deadline
     }
 
     /// Names the keys of a bucket that differ; says whether it named any.

@@ -17,6 +17,7 @@
 mod actions;
 mod api;
 mod child;
+mod clock;
 mod cluster;
 mod console;
 mod converged;
@@ -55,16 +56,16 @@ use self::ports::{BASE_MAX, REGIONS_MAX};
 use self::process::Launcher;
 use self::redis::StoreArg;
 
+/// The regions of a demo that names none and has no data.
+const REGIONS: [&str; 3] = ["us-central1", "europe-west1", "asia-southeast1"];
+
 /// Arguments of `cartograph demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The regions, by their Google Cloud names; other names get a default latency.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "us-central1,europe-west1,asia-southeast1"
-    )]
-    regions: Vec<String>,
+    /// The regions, by their Google Cloud names; other names get a default latency [default:
+    /// us-central1,europe-west1,asia-southeast1, or those in the data directory]
+    #[arg(long, value_delimiter = ',')]
+    regions: Option<Vec<String>>,
     /// The store: a private Redis per region, or the one inside the node. `auto` takes Redis where it is on PATH.
     #[arg(long, value_enum, default_value = "auto")]
     store: StoreArg,
@@ -119,9 +120,15 @@ async fn prepare(
     console: &Arc<Console>,
 ) -> anyhow::Result<(Arc<Demo>, Vec<RecordedRegion>, tokio::net::TcpListener)> {
     let mut said = Vec::new();
-    for (index, name) in args.regions.iter().enumerate() {
+    let named = args.regions.as_deref();
+    for (index, name) in named.unwrap_or_default().iter().enumerate() {
         said.extend(region::check_name(name)?);
-        if args.regions.iter().take(index).any(|other| other == name) {
+        if named
+            .unwrap_or_default()
+            .iter()
+            .take(index)
+            .any(|other| other == name)
+        {
             bail!("--regions names {name} twice");
         }
     }
@@ -130,7 +137,7 @@ async fn prepare(
     let wanted_store = store_of(args.store, record.as_ref(), data.path())?;
     let (store, lines) = redis::choose(wanted_store, std::env::var_os("PATH")).await?;
     said.extend(lines);
-    let (regions, lines) = regions_of(&args.regions, record.as_ref());
+    let (regions, lines) = regions_of(named, record.as_ref());
     said.extend(lines);
     if regions.iter().any(|region| region.id > REGIONS_MAX) {
         bail!("a demo has at most {REGIONS_MAX} regions");
@@ -186,8 +193,13 @@ fn store_of(wanted: StoreArg, record: Option<&Record>, dir: &Path) -> anyhow::Re
 }
 
 /// The regions with their ids: those with data keep theirs and all take part, for they are members; new ones follow.
-fn regions_of(names: &[String], record: Option<&Record>) -> (Vec<RecordedRegion>, Vec<String>) {
+fn regions_of(named: Option<&[String]>, record: Option<&Record>) -> (Vec<RecordedRegion>, Vec<String>) {
     let mut regions = record.map(|record| record.regions.clone()).unwrap_or_default();
+    let names = match named {
+        Some(names) => names.to_vec(),
+        None if regions.is_empty() => REGIONS.map(str::to_owned).to_vec(),
+        None => return (regions, Vec::new()),
+    };
     let unnamed = regions.iter().filter(|region| !names.contains(&region.name));
     let lines = unnamed.map(|region| {
         format!(
@@ -197,12 +209,9 @@ fn regions_of(names: &[String], record: Option<&Record>) -> (Vec<RecordedRegion>
     });
     let lines = lines.collect();
     for name in names {
-        if !regions.iter().any(|region| region.name == *name) {
+        if !regions.iter().any(|region| region.name == name) {
             let id = regions.iter().map(|region| region.id).max().unwrap_or(0) + 1;
-            regions.push(RecordedRegion {
-                name: name.clone(),
-                id,
-            });
+            regions.push(RecordedRegion { name, id });
         }
     }
     (regions, lines)
@@ -286,7 +295,8 @@ async fn stop(demo: &Demo, interrupts: &mut Interrupts) -> ExitCode {
 struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    /// None where whoever started us (nohup) asked to let the terminal's end pass.
+    hang_up: Option<Signal>,
 }
 
 impl Interrupts {
@@ -295,7 +305,11 @@ impl Interrupts {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: if ignores_hang_up() {
+                None
+            } else {
+                Some(listen(SignalKind::hangup())?)
+            },
         })
     }
 
@@ -304,7 +318,23 @@ impl Interrupts {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
+            () = hang_up(self.hang_up.as_mut()) => {}
         }
     }
+}
+
+async fn hang_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP is ignored; known on Linux only.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }

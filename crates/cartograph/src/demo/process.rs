@@ -120,7 +120,10 @@ impl Process {
     /// Sends SIGKILL and does not wait.
     pub(crate) fn kill_now(&self) {
         self.expected.store(true, Ordering::SeqCst);
-        self.signal(Signal::KILL);
+        if self.is_alive() {
+            // Its whole group: a Redis that rewrites its log has a child that would otherwise go on.
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        }
     }
 
     /// Asks it to end (SIGTERM), and ends it after `grace`.

@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::clock;
 use super::links::Settings;
 
 /// The first stall of a lost piece; the usual least retransmission timeout of TCP.
@@ -207,7 +208,7 @@ impl Pump {
     async fn wait_until_due(&mut self, piece: &Piece) {
         loop {
             let due = piece.arrived + delay(*self.settings.borrow_and_update(), piece.stray);
-            if due <= Instant::now() {
+            if due <= clock::now() {
                 return;
             }
             tokio::select! {
@@ -251,7 +252,7 @@ async fn take_in(
     let mut buffer = vec![0_u8; PIECE_BYTES_MAX];
     loop {
         let count = read.read(&mut buffer).await?;
-        let arrived = Instant::now();
+        let arrived = clock::now();
         let stray = strays.random_range(-1.0..=1.0);
         let bytes = buffer.get(..count).unwrap_or_default().to_vec();
         let permits = u32::try_from(count).unwrap_or(u32::MAX);

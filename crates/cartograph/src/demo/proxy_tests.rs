@@ -52,7 +52,7 @@ impl Fixture {
 
 /// Sends one byte and says how long it took to arrive.
 async fn pass(from: &mut TcpStream, to: &mut TcpStream, byte: u8) -> Duration {
-    let start = Instant::now();
+    let start = clock::now();
     from.write_all(&[byte]).await.unwrap();
     assert_eq!(timeout(MS(20_000), to.read_u8()).await.unwrap().unwrap(), byte);
     start.elapsed()
@@ -60,7 +60,7 @@ async fn pass(from: &mut TcpStream, to: &mut TcpStream, byte: u8) -> Duration {
 
 /// The stream ends (closed or reset) within `limit`.
 async fn ends_within(stream: &mut TcpStream, limit: Duration) -> Duration {
-    let start = Instant::now();
+    let start = clock::now();
     let mut rest = Vec::new();
     let ended = timeout(limit, stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "still open after {limit:?}");
@@ -70,19 +70,19 @@ async fn ends_within(stream: &mut TcpStream, limit: Duration) -> Duration {
 
 #[tokio::test]
 async fn each_direction_takes_its_own_latency() {
-    let fixture = Fixture::new(80, 20).await;
+    let fixture = Fixture::new(600, 20).await;
     let (mut near, mut far) = fixture.connect().await;
     let there = pass(&mut near, &mut far, 1).await;
     let back = pass(&mut far, &mut near, 2).await;
-    assert!(there >= MS(80) && there < MS(400), "{there:?}");
-    assert!(back >= MS(20) && back < MS(300), "{back:?}");
+    assert!(there >= MS(600), "{there:?}");
+    assert!(back >= MS(20) && back < MS(600), "{back:?}");
 }
 
 #[tokio::test]
 async fn changed_latency_counts_at_once_even_for_bytes_under_way() {
     let fixture = Fixture::new(10_000, 0).await;
     let (mut near, mut far) = fixture.connect().await;
-    let start = Instant::now();
+    let start = clock::now();
     near.write_all(b"x").await.unwrap();
     sleep(MS(50)).await;
     fixture.set(|settings| settings.latency = MS(100));
@@ -205,7 +205,7 @@ async fn total_loss_passes_nothing_until_it_ends_and_then_at_once() {
     near.write_all(b"x").await.unwrap();
     assert!(timeout(MS(1000), far.read_u8()).await.is_err());
     fixture.set(|settings| settings.loss = 0.0);
-    let start = Instant::now();
+    let start = clock::now();
     assert_eq!(far.read_u8().await.unwrap(), b'x');
     assert!(
         start.elapsed() < STALL_FIRST,

@@ -25,7 +25,7 @@ pub(crate) struct Region {
     pub(crate) ports: Ports,
     /// Its directory below the data directory.
     pub(crate) dir: PathBuf,
-    /// Held during an action: one at a time.
+    /// Held during a start or a store action: one at a time.
     pub(crate) acting: tokio::sync::Mutex<()>,
     /// Its node.
     pub(crate) node: Service,
