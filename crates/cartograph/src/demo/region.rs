@@ -118,6 +118,7 @@ impl Region {
             "place": place.map(|place| place.place),
             "latitude": place.map(|place| place.latitude),
             "longitude": place.map(|place| place.longitude),
+            "http": self.http(),
             "ports": self.ports,
             "pids": {"node": pid(&self.node), "redis": pid(&self.redis)},
             "state": node.word(),

@@ -31,6 +31,9 @@ async fn nodes_are_killed_started_paused_and_resumed() {
     );
     assert_eq!(before["ports"]["http"], json!(fixture.demo.base + 2));
 
+    let http = fixture.demo.region("europe-west1").unwrap().http();
+    assert_eq!(before["http"], json!(http), "commands find the regions by it");
+
     let killed = fixture.post("/api/regions/europe-west1/kill").await;
     assert_eq!(
         (killed["state"].as_str(), &killed["pids"]["node"]),
