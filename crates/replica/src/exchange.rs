@@ -1,16 +1,47 @@
-//! The exchange of one shard: the facade that the shard's machine drives.
+//! The exchange of one shard with all peers: the facade that the shard's machine drives.
 //!
-//! Everything here is a plain state machine: messages, loads and clock readings in, actions and events out. Times are
-//! Unix milliseconds of the caller's wall clock.
+//! ```text
+//!              received(Message) +---------------------+  poll -> Send(Message)
+//!   peer dials ----------------> | receiver   sender   | ----------------------> we dial
+//!              <---------------- |    |          |     | <----------------------
+//!  poll -> Back(BackMessage)     |   park     recent   |  acked(BackMessage)
+//!                                |    |          |     |
+//!                                | stability, members  |
+//!                                +----+----------^-----+
+//!                           ready()   v          |  committed(records, vector)
+//!                                 the shard's machine -> store
+//! ```
+//!
+//! Messages, loads and clock readings go in, actions and events come out; nothing here waits, reads a clock or rolls
+//! dice. Only what is *committed* is sent or acknowledged: the driver tells of a commit when the store has it. Times
+//! are Unix milliseconds of the caller's wall clock.
+//!
+//! How it converges: every entry that any live member has applied is sent to every other by its own region or, failing
+//! that, by a relay ([`crate::sender`]); it is applied in causal order, once ([`crate::delivery`]); what the logs no
+//! longer hold comes as rows ([`crate::snapshot`]); and nothing is forgotten before everyone has it
+//! ([`crate::stability`]).
+//!
+//! # What the driver owes
+//! - [`Exchange::poll`] after every input and at [`Exchange::next_wake`]; its loads are answered, in any order.
+//! - Entries that [`Exchange::ready`] gave are committed in that order, or [put back](Exchange::put_back).
+//! - Vectors passed as `committed` never run ahead of what the store would show after a crash.
+//! - [`Exchange::disconnected`] before a stream is replaced; greetings checked ([`crate::message::check`]), members too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cartograph_crdt::{Dot, RegionId, ReplicaId, Row, VersionVector};
 
 use crate::commit::{BatchId, LogAppend};
+use crate::delivery::Park;
 use crate::entry::{Entry, Key, RecordError};
+use crate::members::{Members, Retired};
 use crate::message::{BackMessage, Hello, Message, Report, Welcome, WireRow};
+use crate::receiver::{Inbox, Receiver};
+use crate::recent::Recent;
 use crate::row_form::AssembleError;
+use crate::sender::{Context, Sender};
+use crate::stability::Stability;
+use crate::status::{OwnTimes, Skew};
 
 /// Limits and delays of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +175,7 @@ pub enum Event {
         /// From whom.
         peer: RegionId,
         /// The row, whole.
-        row: WireRow,
+        row: Box<WireRow>,
     },
     /// All rows have come: keys without one lose what `v0` covers, then our vector joins `v0`; then call
     /// [`Exchange::snapshot_joined`].
@@ -196,6 +227,10 @@ pub enum LinkError {
 }
 
 /// How a peer is doing.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts, shown as they are"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Is the stream up on which we send?
@@ -223,65 +258,133 @@ pub struct PeerStatus {
 pub struct Exchange {
     config: Config,
     me: ReplicaId,
+    members: Members,
+    own: VersionVector,
+    log_starts: BTreeMap<ReplicaId, u64>,
+    watermark_ms: u64,
+    ahead: bool,
+    park: Park,
+    recent: Recent,
+    stability: Stability,
+    senders: BTreeMap<RegionId, Sender>,
+    receivers: BTreeMap<RegionId, Receiver>,
+    skews: BTreeMap<RegionId, Skew>,
+    own_times: OwnTimes,
+    last_snapshot: u64,
+    /// The clock at the last poll.
+    polled_ms: u64,
 }
 
-/// Replicas whose entries are all applied everywhere: refused from then on, named in no vector.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Retired {
-    floors: BTreeMap<RegionId, cartograph_crdt::Incarnation>,
-}
-
-/// SKELETON: signatures are meant, bodies follow.
 impl Exchange {
-    /// The exchange of the live replica `me`, which has no peers and has applied nothing.
+    /// The exchange of the live replica `me`, which has no peers yet, knows no members and has applied nothing.
     pub fn new(config: Config, me: ReplicaId, now_ms: u64) -> Exchange {
-        let _ = now_ms;
-        Exchange { config, me }
+        Exchange {
+            me,
+            members: Members::default(),
+            own: VersionVector::new(),
+            log_starts: BTreeMap::new(),
+            watermark_ms: 0,
+            ahead: false,
+            park: Park::new(config.park_entries, config.park_bytes),
+            recent: Recent::new(config.recent_bytes),
+            stability: Stability::new(me, config.checkpoints),
+            senders: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            skews: BTreeMap::new(),
+            own_times: OwnTimes::default(),
+            last_snapshot: 0,
+            polled_ms: now_ms,
+            config,
+        }
     }
 
-    /// A new incarnation began. Streams should be dialled anew.
+    /// A new incarnation of our region began. Streams should be dialled anew, so that greetings tell of it.
     pub fn set_replica(&mut self, me: ReplicaId) {
         self.me = me;
+        self.own_times.restart();
+        self.stability.set_replica(me);
     }
 
-    /// The member regions, ours included.
-    pub fn set_members(&mut self, members: &BTreeSet<RegionId>) {
-        let _ = members;
+    /// The member regions, ours included. Empty while they are not known: nothing is stable then.
+    pub fn set_members(&mut self, regions: &BTreeSet<RegionId>) {
+        self.members.regions.clone_from(regions);
+        self.members_changed();
+    }
+
+    /// Regions that were forgotten: what members have applied of them still passes, see [`crate::members`].
+    pub fn set_forgotten(&mut self, regions: &BTreeSet<RegionId>) {
+        self.members.forgotten.clone_from(regions);
+        self.members_changed();
     }
 
     /// What is retired.
     pub fn set_retired(&mut self, retired: Retired) {
-        let _ = retired;
+        self.members.retired = retired;
+        self.members_changed();
     }
 
-    /// What is committed, after a claim: may be lower than before. Parked entries are forgotten and asked for again.
+    fn members_changed(&mut self) {
+        self.stability.set_members(&self.members);
+        self.park.retain(&self.members, &self.own);
+        let regions = &self.members.regions;
+        if !regions.is_empty() {
+            self.skews.retain(|region, _| regions.contains(region));
+        }
+    }
+
+    /// What is committed, after a claim: may be lower than before. What is remembered of the log is forgotten; parked
+    /// entries too, and peers are asked for them again. If it is lower, streams must be dialled anew.
     pub fn set_vector(&mut self, committed: &VersionVector, now_ms: u64) {
-        let _ = (committed, now_ms);
+        self.own = committed.clone();
+        self.recent.clear();
+        self.park.clear();
+        for receiver in self.receivers.values_mut() {
+            receiver.ask_again();
+        }
+        self.stability.set_vector(committed);
+        self.own_times.restart();
+        self.own_times.wrote(committed.get(self.me), now_ms);
     }
 
-    /// The lowest sequence that the log still holds, by origin, after a claim and after each trim. An origin without
-    /// one has nothing in the log.
+    /// The lowest sequence that the log still holds, by origin: after a claim and after each trim. An origin without one
+    /// has nothing in the log; [`Exchange::committed`] adds those that it appends to.
     pub fn set_log_starts(&mut self, starts: &BTreeMap<ReplicaId, u64>) {
-        let _ = starts;
+        self.log_starts.clone_from(starts);
     }
 
-    /// Our expiry clock, as committed: what peers may be told.
+    /// Our expiry clock, as committed: what peers may be told. It never falls.
     pub fn set_watermark(&mut self, watermark_ms: u64) {
-        let _ = watermark_ms;
+        self.watermark_ms = self.watermark_ms.max(watermark_ms);
+        self.stability.set_watermark(watermark_ms);
     }
 
-    /// Is any key here ahead of our vector? Then no snapshot is served.
+    /// Is any key here ahead of our vector? Then no snapshot is served; one that is under way is given up.
     pub fn set_ahead(&mut self, any: bool) {
-        let _ = any;
+        self.ahead = any;
+        if any {
+            self.abandon_snapshots(self.polled_ms);
+        }
     }
 
-    /// What this region says of itself: for greetings.
+    fn abandon_snapshots(&mut self, now_ms: u64) {
+        for sender in self.senders.values_mut() {
+            sender.abandon(now_ms + self.config.snapshot_retry_ms);
+        }
+    }
+
+    /// What this region says of itself, and of others: for greetings.
     pub fn report(&self, now_ms: u64) -> Report {
-        let _ = now_ms;
+        Report {
+            others: self.stability.hearsay(),
+            ..self.short_report(now_ms)
+        }
+    }
+
+    fn short_report(&self, now_ms: u64) -> Report {
         Report {
             replica: self.me,
-            vector: VersionVector::new(),
-            watermark_ms: 0,
+            vector: self.own.clone(),
+            watermark_ms: self.watermark_ms,
             clock_ms: now_ms,
             others: Vec::new(),
         }
@@ -289,25 +392,57 @@ impl Exchange {
 
     /// The stream that we dialled is up, and the peer has welcomed us.
     pub fn connected(&mut self, peer: RegionId, welcome: &Welcome, now_ms: u64) {
-        let _ = (peer, welcome, now_ms);
+        let report = &welcome.hello.report;
+        if report.region() == peer {
+            self.senders.insert(peer, Sender::new(report));
+            self.heard(report, now_ms);
+        }
     }
 
     /// The stream that the peer dialled is up, and we have welcomed it.
     pub fn accepted(&mut self, peer: RegionId, hello: &Hello, now_ms: u64) {
-        let _ = (peer, hello, now_ms);
+        if hello.report.region() == peer {
+            self.receivers.insert(peer, Receiver::new(peer));
+            self.heard(&hello.report, now_ms);
+        }
     }
 
     /// A stream is down. The same must be called before `connected` or `accepted` replaces a stream.
-    pub fn disconnected(&mut self, peer: RegionId, direction: Direction, now_ms: u64) -> Vec<Event> {
-        let _ = (peer, direction, now_ms);
-        Vec::new()
+    pub fn disconnected(&mut self, peer: RegionId, direction: Direction) -> Vec<Event> {
+        match direction {
+            Direction::Out => {
+                self.senders.remove(&peer);
+                Vec::new()
+            }
+            Direction::In => {
+                let gone = self.receivers.remove(&peer);
+                let broken = gone.is_some_and(|receiver| receiver.is_joining());
+                broken
+                    .then_some(Event::SnapshotAborted { peer })
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
+    fn heard(&mut self, report: &Report, now_ms: u64) {
+        let region = report.region();
+        self.skews
+            .entry(region)
+            .or_default()
+            .heard(report.clock_ms, now_ms);
+        self.stability.reported(report);
+        if let Some(sender) = self.senders.get_mut(&region) {
+            sender.reported(report);
+        }
     }
 
     /// A message on the stream that the peer dialled. `applied` is what the machine has applied, commits in flight
     /// included.
     ///
     /// # Errors
-    /// See [`LinkError`]: close the stream.
+    /// See [`LinkError`]: close the stream. Parts of the message that came before the error may have been taken; that
+    /// does no harm.
     pub fn received(
         &mut self,
         peer: RegionId,
@@ -315,8 +450,56 @@ impl Exchange {
         applied: &VersionVector,
         now_ms: u64,
     ) -> Result<Vec<Event>, LinkError> {
-        let _ = (peer, message, applied, now_ms);
-        Ok(Vec::new())
+        if let Message::Heartbeat { report } = &message {
+            if report.region() != peer {
+                let what = "another region's report as its own";
+                return Err(LinkError::Unexpected { peer, what });
+            }
+            self.heard(report, now_ms);
+        }
+        if let Message::SnapshotBegin { .. } = &message {
+            self.make_way(peer, now_ms);
+        }
+        let busy = self.senders.values().any(Sender::is_serving)
+            || self
+                .receivers
+                .iter()
+                .any(|(other, r)| *other != peer && r.is_joining());
+        let Some(receiver) = self.receivers.get_mut(&peer) else {
+            let what = "a message on a stream that is not up";
+            return Err(LinkError::Unexpected { peer, what });
+        };
+        let mut inbox = Inbox {
+            me: self.me,
+            members: &self.members,
+            applied,
+            park: &mut self.park,
+            busy,
+            row_bytes_max: self.config.row_bytes_max,
+        };
+        let events = receiver.received(message, &mut inbox)?;
+        self.ask_for_dropped();
+        Ok(events)
+    }
+
+    /// Two regions may want to serve each other: the one with the smaller id does.
+    fn make_way(&mut self, peer: RegionId, now_ms: u64) {
+        let joining = self
+            .receivers
+            .iter()
+            .any(|(other, r)| *other != peer && r.is_joining());
+        if peer < self.me.region && !joining {
+            self.abandon_snapshots(now_ms);
+        }
+    }
+
+    fn ask_for_dropped(&mut self) {
+        for from in self.park.take_dropped() {
+            match from.and_then(|peer| self.receivers.get_mut(&peer)) {
+                Some(receiver) => receiver.ask_again(),
+                None => self.receivers.values_mut().for_each(Receiver::ask_again),
+            }
+        }
     }
 
     /// A message on the stream that we dialled.
@@ -324,37 +507,83 @@ impl Exchange {
     /// # Errors
     /// See [`LinkError`]: close the stream.
     pub fn acked(&mut self, peer: RegionId, message: BackMessage, now_ms: u64) -> Result<(), LinkError> {
-        let _ = (peer, message, now_ms);
+        if let BackMessage::Ack { report } = &message {
+            if report.region() != peer {
+                let what = "another region's report as its own";
+                return Err(LinkError::Unexpected { peer, what });
+            }
+            self.heard(report, now_ms);
+        }
+        let retry_ms = now_ms + self.config.snapshot_retry_ms;
+        let Some(sender) = self.senders.get_mut(&peer) else {
+            let what = "an answer on a stream that is not up";
+            return Err(LinkError::Unexpected { peer, what });
+        };
+        match message {
+            BackMessage::Ack { .. } => {}
+            BackMessage::Resend { vector } => sender.resend(vector),
+            BackMessage::SnapshotRefused => sender.snapshot_refused(retry_ms),
+            BackMessage::SnapshotProgress { rows } => {
+                if let Some(serving) = sender.serving() {
+                    serving.progress(rows);
+                }
+            }
+            BackMessage::SnapshotDone => {
+                sender.snapshot_done();
+            }
+        }
         Ok(())
     }
 
     /// Takes entries that may be applied one after the other where `applied` has been, commits in flight included.
     pub fn ready(&mut self, applied: &VersionVector, entries_max: usize, bytes_max: usize) -> Vec<Entry> {
-        let _ = (applied, entries_max, bytes_max);
-        Vec::new()
+        self.park.ready(&self.members, applied, entries_max, bytes_max)
     }
 
     /// Takes back entries that [`Exchange::ready`] gave and that were not committed.
     pub fn put_back(&mut self, entries: Vec<Entry>) {
-        let _ = entries;
+        for entry in entries {
+            self.park.receive(entry, None, self.me, &self.members, &self.own);
+        }
+        self.ask_for_dropped();
     }
 
     /// A commit is durable: its log records (own and remote) and our vector after it.
     pub fn committed(&mut self, log: &[LogAppend], vector: &VersionVector, now_ms: u64) {
-        let _ = (log, vector, now_ms);
+        for append in log {
+            self.log_starts.entry(append.origin).or_insert(append.first);
+            self.recent.push(append);
+        }
+        if self.own == *vector {
+            return;
+        }
+        self.own_times.wrote(vector.get(self.me), now_ms);
+        self.own = vector.clone();
+        self.park.retain(&self.members, vector);
+        self.stability.advance(vector);
     }
 
     /// The answer to [`Action::LoadLog`]: records in order, from the one that holds `from` on; empty when trimmed.
     pub fn loaded_log(&mut self, peer: RegionId, origin: ReplicaId, from: u64, records: Vec<Vec<u8>>) {
-        let _ = (peer, origin, from, records);
+        let Some(sender) = self.senders.get_mut(&peer) else {
+            return;
+        };
+        if let Some(start) = sender.loaded(origin, from, records, self.config.message_bytes) {
+            let start = start.min(self.own.get(origin) + 1);
+            let known = self.log_starts.entry(origin).or_insert(start);
+            *known = start.max(*known);
+        }
     }
 
     /// The answer to [`Action::LoadKeys`]; `cursor` is `None` at the end.
     pub fn keys(&mut self, peer: RegionId, snapshot: SnapshotId, page: Vec<Key>, cursor: Option<Vec<u8>>) {
-        let _ = (peer, snapshot, page, cursor);
+        let serving = self.senders.get_mut(&peer).and_then(Sender::serving);
+        if let Some(serving) = serving.filter(|s| s.id == snapshot) {
+            serving.page(page, cursor);
+        }
     }
 
-    /// The answer to [`Action::ReadRow`]: the complete row (`None` when the key has no metadata any more) and what we
+    /// The answer to [`Action::ReadRow`]: the complete row (`None` when the key has no metadata any more), and what we
     /// had committed when it was read.
     pub fn row(
         &mut self,
@@ -364,81 +593,172 @@ impl Exchange {
         row: Option<&Row>,
         vector: &VersionVector,
     ) {
-        let _ = (peer, snapshot, key, row, vector);
+        let Some(sender) = self.senders.get_mut(&peer) else {
+            return;
+        };
+        let serving = sender.serving().filter(|s| s.id == snapshot);
+        if !serving.is_none_or(|serving| serving.row(key, row, vector)) {
+            sender.abandon(self.polled_ms + self.config.snapshot_retry_ms);
+        }
     }
 
     /// One more row of the peer's snapshot is joined and committed.
     pub fn row_joined(&mut self, peer: RegionId) {
-        let _ = peer;
+        if let Some(receiver) = self.receivers.get_mut(&peer) {
+            receiver.row_joined();
+        }
     }
 
     /// The peer's snapshot is joined whole, and our committed vector covers its `v0`.
     pub fn snapshot_joined(&mut self, peer: RegionId) {
-        let _ = peer;
+        if let Some(receiver) = self.receivers.get_mut(&peer) {
+            receiver.snapshot_joined();
+        }
     }
 
     /// What to do now. Call after every input, and at [`Exchange::next_wake`].
     pub fn poll(&mut self, now_ms: u64) -> Vec<Action> {
-        let _ = now_ms;
-        Vec::new()
+        self.polled_ms = now_ms;
+        let mut actions = Vec::new();
+        let report = self.report(now_ms);
+        let short = self.short_report(now_ms);
+        for receiver in self.receivers.values_mut() {
+            receiver.poll(
+                &report,
+                &short,
+                &self.config,
+                self.park.has_room(),
+                now_ms,
+                &mut actions,
+            );
+        }
+        let joining = self.receivers.values().any(Receiver::is_joining);
+        for sender in self.senders.values_mut() {
+            let may_serve = !self.ahead && !joining;
+            let context = Context {
+                config: &self.config,
+                me: self.me,
+                own: &self.own,
+                recent: &self.recent,
+                log_starts: &self.log_starts,
+                stability: &self.stability,
+                members: &self.members,
+                may_serve: may_serve.then_some(SnapshotId(self.last_snapshot + 1)),
+                report: &report,
+            };
+            let served = sender.is_serving();
+            actions.extend(sender.poll(&context, now_ms));
+            if sender.is_serving() && !served {
+                self.last_snapshot += 1;
+            }
+        }
+        actions
     }
 
-    /// When to poll next though nothing happens.
+    /// When to poll next though nothing happens; `None` without streams. Never before `now_ms`.
     pub fn next_wake(&self, now_ms: u64) -> Option<u64> {
-        let _ = now_ms;
-        None
+        let out = self.senders.values().map(|s| s.next_wake(&self.config));
+        let room = self.park.has_room();
+        let back = self
+            .receivers
+            .values()
+            .map(|r| r.next_wake(&self.own, &self.config, room));
+        out.chain(back).min().map(|at| at.max(now_ms))
     }
 
-    /// What every member has applied, as far as it counts.
-    pub fn stable(&self) -> VersionVector {
-        VersionVector::new()
+    /// What every member has applied, as far as it counts: see [`Stability::stable`].
+    pub fn stable(&self) -> &VersionVector {
+        self.stability.stable()
     }
 
     /// What every member's expiry clock has passed, as far as it counts; 0 while one has not reported.
     pub fn watermark_ms(&self) -> u64 {
-        0
+        self.stability.watermark_ms()
     }
 
-    /// Is the owner of a cell known to have seen `dot`, and will it never again increment as if it had not?
+    /// Is the owner of a cell known to have seen `dot`: see [`Stability::owner_has_seen`].
     pub fn owner_has_seen(&self, owner: ReplicaId, dot: &Dot) -> bool {
-        let _ = (owner, dot);
-        false
+        self.stability.owner_has_seen(owner, dot)
     }
 
-    /// Remembers our vector after commit `batch`.
+    /// Remembers our vector after commit `batch`. Call it after a claim too, with the head's.
     pub fn checkpoint(&mut self, batch: BatchId, vector: &VersionVector) {
-        let _ = (batch, vector);
+        self.stability.checkpoint(batch, vector);
     }
 
-    /// The last commit whose whole vector is stable, as far as remembered.
+    /// The last remembered commit whose whole vector is stable.
     pub fn stable_batch(&self) -> BatchId {
-        BatchId(0)
+        self.stability.stable_batch()
     }
 
-    /// What every member has acknowledged of `origin`: the log may lose that much.
+    /// How many entries of `origin` every other member has acknowledged: the log may lose those.
     pub fn lowest_acknowledged(&self, origin: ReplicaId) -> u64 {
-        let _ = origin;
-        0
+        self.stability.lowest_acknowledged(origin)
     }
 
-    /// What the log must hold beyond, whatever its cap: `None` when no snapshot pins it.
+    /// Snapshots pin the log: whatever its cap, it may lose no entries beyond this. `None` when nothing is pinned.
     pub fn pins(&self) -> Option<VersionVector> {
-        None
+        let pins = self.senders.values().filter_map(Sender::pin);
+        pins.cloned().reduce(|a, b| a.meet(&b))
     }
 
-    /// What must outlive a restart (head field `Members`): what garbage collection has relied on, by member.
-    pub fn relied(&self) -> BTreeMap<RegionId, VersionVector> {
-        BTreeMap::new()
+    /// What must outlive a restart (head field `Members`): what garbage collection has or may have relied on, by
+    /// member. Store it with or before the collections that rely on it.
+    pub fn relied(&self) -> &BTreeMap<RegionId, VersionVector> {
+        self.stability.relied()
     }
 
     /// Restores [`Exchange::relied`] after a claim.
-    pub fn restore_relied(&mut self, relied: BTreeMap<RegionId, VersionVector>) {
-        let _ = relied;
+    pub fn restore_relied(&mut self, relied: &BTreeMap<RegionId, VersionVector>) {
+        self.stability.restore_relied(relied);
     }
 
-    /// How each member but ourselves is doing.
+    /// The latest that is known of a region: its live replica, and what that has applied.
+    pub fn latest(&self, region: RegionId) -> Option<(ReplicaId, &VersionVector)> {
+        self.stability.latest(region)
+    }
+
+    /// Number of parked entries and their bytes.
+    pub fn parked(&self) -> (usize, usize) {
+        (self.park.len(), self.park.bytes())
+    }
+
+    /// How each other member, and each region with a stream, is doing.
     pub fn status(&self, now_ms: u64) -> BTreeMap<RegionId, PeerStatus> {
-        let _ = now_ms;
-        BTreeMap::new()
+        let regions = self.members.regions.iter();
+        let mut regions: BTreeSet<RegionId> = regions
+            .chain(self.senders.keys())
+            .chain(self.receivers.keys())
+            .copied()
+            .collect();
+        regions.remove(&self.me.region);
+        regions
+            .into_iter()
+            .map(|region| (region, self.peer_status(region, now_ms)))
+            .collect()
+    }
+
+    fn peer_status(&self, region: RegionId, now_ms: u64) -> PeerStatus {
+        let sender = self.senders.get(&region);
+        let nothing = VersionVector::new();
+        let known = match (self.stability.latest(region), sender) {
+            (Some((_, latest)), _) => latest,
+            (None, Some(sender)) => sender.peer_vector(),
+            (None, None) => &nothing,
+        };
+        let retired = &self.members.retired;
+        let lacks = self.own.iter().filter(|(origin, _)| !retired.contains(*origin));
+        let skew = self.skews.get(&region);
+        PeerStatus {
+            connected_out: sender.is_some(),
+            connected_in: self.receivers.contains_key(&region),
+            entries_behind: lacks.map(|(origin, n)| n.saturating_sub(known.get(origin))).sum(),
+            lag_ms: self.own_times.age_ms(known.get(self.me), now_ms),
+            queue_bytes: sender.map_or(0, Sender::queue_bytes),
+            snapshot_out: sender.is_some_and(Sender::is_serving),
+            snapshot_in: self.receivers.get(&region).is_some_and(Receiver::is_joining),
+            skew_ms: skew.and_then(Skew::estimate_ms),
+            heard_ms: skew.map(Skew::heard_ms),
+        }
     }
 }

@@ -18,6 +18,8 @@ pub const PART_BYTES: usize = 1 << 20;
 /// The most replicas that one part's table may name.
 const TABLE_REPLICAS_MAX: usize = 4_096;
 
+type Elements = Vec<(ElementId, Element)>;
+
 /// A row, or some of one: blobs of the stored form and the table that they index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct RowForm {
@@ -55,7 +57,7 @@ impl RowForm {
         16 + self.replicas.len() * 12 + self.header.len() + elements.sum::<usize>()
     }
 
-    fn read(&self) -> Result<(Option<Header>, Vec<(ElementId, Element)>), Error> {
+    fn read(&self) -> Result<(Option<Header>, Elements), Error> {
         let table = ReplicaTable::new(self.replicas.iter().copied());
         if table.ids().len() != self.replicas.len() {
             return Err(Error::Damaged {
@@ -104,7 +106,7 @@ fn split(row: &Row, bytes_max: usize) -> Result<Vec<RowForm>, Error> {
     Ok(forms)
 }
 
-fn assemble(mut header: Header, elements: Vec<(ElementId, Element)>) -> Row {
+fn assemble(mut header: Header, elements: Elements) -> Row {
     header.ahead = VersionVector::new();
     let mut summary = Summary::default();
     for (id, element) in &elements {
@@ -196,7 +198,7 @@ struct Open {
     vector: VersionVector,
     next: u32,
     header: Header,
-    elements: Vec<(ElementId, Element)>,
+    elements: Elements,
     bytes: usize,
 }
 
@@ -221,6 +223,11 @@ pub enum AssembleError {
 }
 
 impl RowAssembler {
+    /// Is no row half put together?
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none()
+    }
+
     /// Takes a part; gives the row when it is whole.
     ///
     /// # Errors
