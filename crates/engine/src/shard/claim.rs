@@ -29,7 +29,11 @@ impl Shard {
         let same_life = !self.renew
             && !rolled_back
             && state.lives.as_ref().is_some_and(|l| l.server == claim.server)
-            && (first || state.lives.as_ref().is_some_and(|l| l.incarnation == self.me.incarnation));
+            && (first
+                || state
+                    .lives
+                    .as_ref()
+                    .is_some_and(|l| l.incarnation == self.me.incarnation));
         self.fence = claim.head.fence;
         self.server.clone_from(&claim.server);
         self.now.store_ms = self.now.store_ms.max(claim.time_ms);
@@ -77,13 +81,21 @@ impl Shard {
                 found.region, found.name, ours.region
             ));
         }
-        (found.shard != ours.shard)
-            .then(|| format!("the store holds shard {}, expected shard {}", found.shard, ours.shard))
+        (found.shard != ours.shard).then(|| {
+            format!(
+                "the store holds shard {}, expected shard {}",
+                found.shard, ours.shard
+            )
+        })
     }
 
     /// What was in flight and is counted in the head was done.
     fn settle(&mut self, claim: &Claim, out: &mut Vec<Output>) {
-        while self.in_flight.front().is_some_and(|f| f.commit.batch <= claim.head.batch) {
+        while self
+            .in_flight
+            .front()
+            .is_some_and(|f| f.commit.batch <= claim.head.batch)
+        {
             if let Some(flight) = self.in_flight.pop_front() {
                 self.committed(flight, out);
             }
@@ -125,15 +137,44 @@ impl Shard {
         self.tasks.clear();
         self.remote.clear();
         self.upkeep = super::upkeep::Upkeep::default();
-        self.log = state.log.into_iter().map(|(origin, part)| (origin, LogBook { part, ..LogBook::default() })).collect();
+        self.log = state
+            .log
+            .into_iter()
+            .map(|(origin, part)| {
+                (
+                    origin,
+                    LogBook {
+                        part,
+                        ..LogBook::default()
+                    },
+                )
+            })
+            .collect();
         if let Some(lives) = state.lives {
-            self.me = ReplicaId { region: self.config.region, incarnation: lives.incarnation };
+            self.me = ReplicaId {
+                region: self.config.region,
+                incarnation: lives.incarnation,
+            };
         }
     }
 
-    fn begin_life(&mut self, claim: &Claim, first: bool, rolled_back: bool, random: u16, out: &mut Vec<Output>) {
+    fn begin_life(
+        &mut self,
+        claim: &Claim,
+        first: bool,
+        rolled_back: bool,
+        random: u16,
+        out: &mut Vec<Output>,
+    ) {
         let ours = self.config.region;
-        let known = self.done.vector.iter().map(|(r, _)| r).filter(|r| r.region == ours).map(|r| r.incarnation).max();
+        let known = self
+            .done
+            .vector
+            .iter()
+            .map(|(r, _)| r)
+            .filter(|r| r.region == ours)
+            .map(|r| r.incarnation)
+            .max();
         let last = known.max((self.me.incarnation != Incarnation(0)).then_some(self.me.incarnation));
         let reason = match (self.fresh, self.renew, rolled_back, first) {
             (true, ..) => "the store is empty",
@@ -143,7 +184,10 @@ impl Shard {
             _ => "the store's server restarted",
         };
         self.renew = false;
-        self.me = ReplicaId { region: ours, incarnation: Incarnation::begin(self.now.wall_ms, last, random) };
+        self.me = ReplicaId {
+            region: ours,
+            incarnation: Incarnation::begin(self.now.wall_ms, last, random),
+        };
         // The head's sequence is that of the life before; the opening commit sets it to the new one's.
         self.next.sequence = claim.head.sequence;
         if !self.fresh && self.members.regions.len() > 1 {
@@ -155,7 +199,8 @@ impl Shard {
     /// Tells the exchange where we stand.
     fn enter_exchange(&mut self) {
         self.exchange.set_replica(self.me);
-        self.exchange.set_members(&self.members.regions.keys().copied().collect());
+        self.exchange
+            .set_members(&self.members.regions.keys().copied().collect());
         self.exchange.set_vector(&self.done.vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &self.done.vector);
@@ -172,8 +217,14 @@ impl Shard {
             name: self.config.name.clone(),
             shard: self.config.shard,
         };
-        let lives = Lives { incarnation: self.me.incarnation, server: self.server.clone() };
-        let fields = [(HeadField::Identity, head::encode(&identity)), (HeadField::Incarnation, head::encode(&lives))];
+        let lives = Lives {
+            incarnation: self.me.incarnation,
+            server: self.server.clone(),
+        };
+        let fields = [
+            (HeadField::Identity, head::encode(&identity)),
+            (HeadField::Incarnation, head::encode(&lives)),
+        ];
         for (field, bytes) in fields {
             if let Ok(bytes) = bytes {
                 draft.head.insert(field, bytes);

@@ -152,7 +152,9 @@ impl Shard {
 
     /// Requests that changed nothing are answered once everything that they saw is committed.
     fn answer_unchanged(&mut self, work: Work, out: &mut Vec<Output>) -> bool {
-        let Work::Local { requests } = work else { return false };
+        let Work::Local { requests } = work else {
+            return false;
+        };
         if requests.is_empty() {
             return false;
         }
@@ -175,35 +177,59 @@ impl Shard {
         let now_ms = draft.tip.expiry_ms;
         let layer = std::mem::take(&mut draft.layer);
         let written = writes(layer, &mut self.cache, &mut self.table, batch, now_ms).map_err(text)?;
-        let Writes { guards, metadata, views, indexes, digests, keys, saturated, system } = written;
+        let Writes {
+            guards,
+            metadata,
+            views,
+            indexes,
+            digests,
+            keys,
+            saturated,
+            system,
+        } = written;
         for (bucket, grows) in digests {
             if let Some(digest) = draft.tip.digests.get_mut(usize::from(bucket)) {
                 *digest = digest.wrapping_add(grows);
-                draft.head.insert(HeadField::Digest(bucket), head::encode(digest).map_err(text)?);
+                draft
+                    .head
+                    .insert(HeadField::Digest(bucket), head::encode(digest).map_err(text)?);
             }
         }
         if keys != 0 {
             draft.tip.keys = draft.tip.keys.saturating_add_signed(keys);
-            draft.head.insert(HeadField::Keys, head::encode(&draft.tip.keys).map_err(text)?);
+            draft
+                .head
+                .insert(HeadField::Keys, head::encode(&draft.tip.keys).map_err(text)?);
         }
         let log = log_appends(&draft.entries)?;
         self.book(&log);
         if draft.tip.vector != self.next.vector {
-            draft.head.insert(HeadField::Vector, head::encode(&draft.tip.vector).map_err(text)?);
+            draft
+                .head
+                .insert(HeadField::Vector, head::encode(&draft.tip.vector).map_err(text)?);
         }
-        let clocks = Clocks { hlc: draft.tip.hlc, expiry_ms: draft.tip.expiry_ms };
-        draft.head.insert(HeadField::Clocks, head::encode(&clocks).map_err(text)?);
+        let clocks = Clocks {
+            hlc: draft.tip.hlc,
+            expiry_ms: draft.tip.expiry_ms,
+        };
+        draft
+            .head
+            .insert(HeadField::Clocks, head::encode(&clocks).map_err(text)?);
         if system {
             self.read_members();
         }
         if system || !self.members_stored {
             self.members_stored = true;
-            draft.head.insert(HeadField::Members, head::encode(&self.members).map_err(text)?);
+            draft
+                .head
+                .insert(HeadField::Members, head::encode(&self.members).map_err(text)?);
         }
         if self.table.ids().len() != self.table_stored {
             self.table_stored = self.table.ids().len();
             let ids: Vec<ReplicaId> = self.table.ids().to_vec();
-            draft.head.insert(HeadField::Replicas, head::encode(&ids).map_err(text)?);
+            draft
+                .head
+                .insert(HeadField::Replicas, head::encode(&ids).map_err(text)?);
         }
         draft.indexes.due.extend(indexes.due);
         draft.indexes.garbage.extend(indexes.garbage);
@@ -261,7 +287,8 @@ impl Shard {
         self.done = flight.tip;
         self.fresh = false;
         let vector = Arc::new(self.done.vector.clone());
-        self.exchange.committed(&flight.commit.log, &vector, self.now.wall_ms);
+        self.exchange
+            .committed(&flight.commit.log, &vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &vector);
         if self.standing == Standing::Owner {
@@ -270,7 +297,14 @@ impl Shard {
                 Work::Local { requests } => requests.len(),
                 Work::System { .. } | Work::Remote { .. } | Work::Task { .. } => 0,
             };
-            event(Event::Committed { requests, entries: flight.entries, took_ms }, out);
+            event(
+                Event::Committed {
+                    requests,
+                    entries: flight.entries,
+                    took_ms,
+                },
+                out,
+            );
         }
         match flight.work {
             Work::Local { requests } => answer(requests, &vector, out),
@@ -289,7 +323,10 @@ impl Shard {
         let mut again = super::Keys::new();
         for key in keys {
             // A view that expired in between is no damage, the first time: evaluate again with the clock just read.
-            let expired = self.cache.row(&key).is_some_and(|row| row.header.expiry().is_some());
+            let expired = self
+                .cache
+                .row(&key)
+                .is_some_and(|row| row.header.expiry().is_some());
             if expired && !retried.contains(&key) {
                 again.insert(key);
             } else {
@@ -314,7 +351,9 @@ impl Shard {
         }
         self.paused_until_ms = self.now.monotonic_ms + REFUSED_PAUSE_MS;
         self.upkeep.refusal = Some(reason.to_owned());
-        out.push(Output::Wake { at_ms: self.paused_until_ms });
+        out.push(Output::Wake {
+            at_ms: self.paused_until_ms,
+        });
         self.fall_back(later, out);
     }
 
@@ -348,13 +387,19 @@ impl Shard {
         let flights: Vec<InFlight> = self.in_flight.drain(..).collect();
         for flight in flights.into_iter().rev() {
             for (waiting, _) in flight.extra.into_iter().rev() {
-                self.queue.push_front(Waiting { retry: Retry::Unknown, ..waiting });
+                self.queue.push_front(Waiting {
+                    retry: Retry::Unknown,
+                    ..waiting
+                });
             }
             self.unbook(&flight.commit.log);
             match flight.work {
                 Work::Local { requests } => {
                     for (waiting, _) in requests.into_iter().rev() {
-                        self.queue.push_front(Waiting { retry: Retry::Unknown, ..waiting });
+                        self.queue.push_front(Waiting {
+                            retry: Retry::Unknown,
+                            ..waiting
+                        });
                     }
                 }
                 Work::System { write } => self.system.push_front(write),
@@ -374,7 +419,13 @@ impl Shard {
 
     fn give_up(&mut self, work: Work, reason: &str, out: &mut Vec<Output>) {
         let Work::Local { requests } = work else {
-            event(Event::Damaged { key: Vec::new(), reason: reason.to_owned() }, out);
+            event(
+                Event::Damaged {
+                    key: Vec::new(),
+                    reason: reason.to_owned(),
+                },
+                out,
+            );
             self.paused_until_ms = self.now.monotonic_ms + 1_000;
             return;
         };
@@ -392,10 +443,16 @@ fn answer(requests: Vec<(Waiting, Vec<Reply>)>, vector: &Arc<VersionVector>, out
             Some(Reply::Error(error)) if single => Err(RequestError::Refused(error)),
             last => {
                 replies.extend(last);
-                Ok(Done { replies, vector: Arc::clone(vector) })
+                Ok(Done {
+                    replies,
+                    vector: Arc::clone(vector),
+                })
             }
         };
-        out.push(Output::Reply { id: waiting.id, result });
+        out.push(Output::Reply {
+            id: waiting.id,
+            result,
+        });
     }
 }
 
@@ -409,7 +466,12 @@ fn log_appends(entries: &[Entry]) -> Result<Vec<LogAppend>, String> {
         let first = entries.first().map_or(0, |e| e.sequence.get());
         let last = entries.last().map_or(0, |e| e.sequence.get());
         let record = encode_record(&entries).map_err(|e| e.to_string())?;
-        Ok(LogAppend { origin, first, last, record })
+        Ok(LogAppend {
+            origin,
+            first,
+            last,
+            record,
+        })
     };
     by_origin.into_iter().map(append).collect()
 }

@@ -58,7 +58,11 @@ impl Shard {
         if self.queue.len() >= limit {
             return reply_error(id, RequestError::Overloaded { limit }, out);
         }
-        self.queue.push_back(Waiting { id, request, retry: Retry::Unknown });
+        self.queue.push_back(Waiting {
+            id,
+            request,
+            retry: Retry::Unknown,
+        });
     }
 
     /// Evaluates what waits and makes a commit of it. Tells whether something began.
@@ -71,18 +75,27 @@ impl Shard {
         let mut done = Vec::new();
         let mut bytes = 0;
         while draft.entries.len() < self.config.limits.batch_commands_max {
-            let Some(waiting) = self.queue.pop_front() else { break };
+            let Some(waiting) = self.queue.pop_front() else {
+                break;
+            };
             if draft.keeps_reply_of(&waiting.request) || !self.retry_known(&waiting, out) {
                 self.queue.push_front(waiting);
                 break;
             }
             if let Retry::Kept(kept) = &waiting.retry {
                 let result = self.kept_reply(kept, &waiting.request);
-                out.push(Output::Reply { id: waiting.id, result });
+                out.push(Output::Reply {
+                    id: waiting.id,
+                    result,
+                });
                 continue;
             }
             match self.evaluate(&waiting.request, &setting, &draft) {
-                Evaluated::Done { replies, entry, layer } => {
+                Evaluated::Done {
+                    replies,
+                    entry,
+                    layer,
+                } => {
                     let weight = entry.as_ref().map_or(0, Entry::weight);
                     if bytes + weight > self.config.limits.batch_bytes_max && !draft.entries.is_empty() {
                         layer.undo(&mut self.cache);
@@ -90,8 +103,14 @@ impl Shard {
                         break;
                     }
                     bytes += weight;
-                    if entry.is_some() && let Some(key) = &waiting.request.idempotency_key {
-                        draft.keep_reply(key.clone(), encode_replies(&waiting.request, &replies), self.config.limits.reply_age_ms);
+                    if entry.is_some()
+                        && let Some(key) = &waiting.request.idempotency_key
+                    {
+                        draft.keep_reply(
+                            key.clone(),
+                            encode_replies(&waiting.request, &replies),
+                            self.config.limits.reply_age_ms,
+                        );
                     }
                     draft.take(entry, layer);
                     done.push((waiting, replies));
@@ -114,14 +133,17 @@ impl Shard {
     pub(super) fn setting(&self) -> Setting {
         let mut context = self.next.vector.clone();
         context.remove(self.me);
-        Setting { me: self.me, context: Arc::new(context), now_ms: self.expiry_now() }
+        Setting {
+            me: self.me,
+            context: Arc::new(context),
+            now_ms: self.expiry_now(),
+        }
     }
 
     fn evaluate(&mut self, request: &Request, setting: &Setting, draft: &Draft) -> Evaluated {
         let sequence = Sequence::after(draft.tip.sequence);
         let hlc = draft.tip.hlc.tick(self.now.wall_ms);
-        let mut writer =
-            Writer::new(&mut self.cache, &mut self.chance, setting, sequence, hlc, false);
+        let mut writer = Writer::new(&mut self.cache, &mut self.chance, setting, sequence, hlc, false);
         let mut replies = Vec::with_capacity(request.commands.len());
         let single = request.commands.len() == 1;
         for command in &request.commands {
@@ -150,7 +172,11 @@ impl Shard {
                 return Evaluated::Refused(CommandError::EntryTooLarge { bytes, limit });
             }
         }
-        Evaluated::Done { replies, entry, layer }
+        Evaluated::Done {
+            replies,
+            entry,
+            layer,
+        }
     }
 
     /// Loads what the requests behind the first one will need, so that each does not wait in turn.
@@ -168,14 +194,19 @@ impl Shard {
 
     /// Is it known whether this request is a retry of one that was done? Asks the store if need be.
     fn retry_known(&mut self, waiting: &Waiting, out: &mut Vec<Output>) -> bool {
-        let Some(key) = &waiting.request.idempotency_key else { return true };
+        let Some(key) = &waiting.request.idempotency_key else {
+            return true;
+        };
         match waiting.retry {
             Retry::New | Retry::Kept(_) => true,
             Retry::Asked => false,
             Retry::Unknown => {
                 // One with the same key may be in flight: its reply is kept once that is done.
                 let same = |w: &Waiting| w.request.idempotency_key.as_ref() == Some(key);
-                let in_flight = self.in_flight.iter().any(|f| f.requests().iter().any(|(w, _)| same(w)));
+                let in_flight = self
+                    .in_flight
+                    .iter()
+                    .any(|f| f.requests().iter().any(|(w, _)| same(w)));
                 if !in_flight {
                     self.ask_for_reply(waiting.id, key.clone(), out);
                 }
@@ -185,10 +216,19 @@ impl Shard {
     }
 
     fn ask_for_reply(&mut self, id: RequestId, key: Vec<u8>, out: &mut Vec<Output>) {
-        if self.rows.under_way.values().any(|p| matches!(p, Purpose::Reading(Reading::Reply { id: i }) if *i == id)) {
+        if self
+            .rows
+            .under_way
+            .values()
+            .any(|p| matches!(p, Purpose::Reading(Reading::Reply { id: i }) if *i == id))
+        {
             return;
         }
-        self.load(Load::Reply { id: key }, Purpose::Reading(Reading::Reply { id }), out);
+        self.load(
+            Load::Reply { id: key },
+            Purpose::Reading(Reading::Reply { id }),
+            out,
+        );
     }
 
     /// The store's answer to "was this idempotency key used?".
@@ -199,18 +239,27 @@ impl Shard {
     }
 
     fn kept_reply(&self, kept: &[u8], request: &Request) -> Result<Done, RequestError> {
-        let kept: KeptReplies = codec::decode("a kept reply", REPLY_VERSION, kept)
-            .map_err(|e| RequestError::Damaged { reason: e.to_string() })?;
+        let kept: KeptReplies =
+            codec::decode("a kept reply", REPLY_VERSION, kept).map_err(|e| RequestError::Damaged {
+                reason: e.to_string(),
+            })?;
         if kept.request != fingerprint(request) {
             return Err(RequestError::IdempotencyMismatch);
         }
         let replies = kept.replies.into_iter().map(KeptReply::reply).collect();
-        Ok(Done { replies, vector: self.vector() })
+        Ok(Done {
+            replies,
+            vector: self.vector(),
+        })
     }
 }
 
 enum Evaluated {
-    Done { replies: Vec<Reply>, entry: Option<Entry>, layer: Layer },
+    Done {
+        replies: Vec<Reply>,
+        entry: Option<Entry>,
+        layer: Layer,
+    },
     Refused(CommandError),
     Missing(crate::command::Want),
     Damaged(String),
@@ -258,14 +307,19 @@ impl KeptReply {
             KeptReply::Bytes(b) => Reply::Bytes(b),
             KeptReply::Array(list) => Reply::Array(list.into_iter().map(KeptReply::reply).collect()),
             KeptReply::Simple(s) => Reply::Bytes(s.into_bytes()),
-            KeptReply::Error(message) => Reply::Error(CommandError::Domain { code: "kept", message }),
+            KeptReply::Error(message) => Reply::Error(CommandError::Domain {
+                code: "kept",
+                message,
+            }),
         }
     }
 }
 
 fn encode_replies(request: &Request, replies: &[Reply]) -> Vec<u8> {
-    let kept =
-        KeptReplies { request: fingerprint(request), replies: replies.iter().map(KeptReply::new).collect() };
+    let kept = KeptReplies {
+        request: fingerprint(request),
+        replies: replies.iter().map(KeptReply::new).collect(),
+    };
     // A reply too large to keep is not kept: the retry is then told so, by its own evaluation.
     codec::encode("a kept reply", REPLY_VERSION, &kept).unwrap_or_default()
 }

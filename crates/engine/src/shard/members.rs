@@ -49,7 +49,9 @@ impl Shard {
     pub(super) fn why_not_writable(&self) -> Option<String> {
         match self.standing {
             Standing::Halted => return Some("it cannot run on its store; see the log".to_owned()),
-            Standing::Unclaimed if self.fresh => return Some("its store has not been reached yet".to_owned()),
+            Standing::Unclaimed if self.fresh => {
+                return Some("its store has not been reached yet".to_owned());
+            }
             Standing::Unclaimed | Standing::Owner => {}
         }
         if self.recovering_until_ms.is_some() {
@@ -62,7 +64,8 @@ impl Shard {
             return Some("it was forgotten: give it a new region.id and an empty store".to_owned());
         }
         Some(if self.members.regions.contains_key(&self.config.region) {
-            "it joins the cluster: it waits for its snapshot and for every member's acknowledgement".to_owned()
+            "it joins the cluster: it waits for its snapshot and for every member's acknowledgement"
+                .to_owned()
         } else {
             "its store is empty and no peer has answered yet (start alone with cluster.bootstrap)".to_owned()
         })
@@ -75,10 +78,17 @@ impl Shard {
             return;
         }
         if self.members.writable {
-            let known = self.members.regions.contains_key(&region) || self.members.forgotten.contains(&region);
-            let queued = self.system.iter().any(|w| matches!(w, SystemWrite::Add { region: r, .. } if *r == region));
+            let known =
+                self.members.regions.contains_key(&region) || self.members.forgotten.contains(&region);
+            let queued = self
+                .system
+                .iter()
+                .any(|w| matches!(w, SystemWrite::Add { region: r, .. } if *r == region));
             if !known && !queued {
-                self.system.push_back(SystemWrite::Add { region, name: hello.region.clone() });
+                self.system.push_back(SystemWrite::Add {
+                    region,
+                    name: hello.region.clone(),
+                });
             }
             return;
         }
@@ -94,7 +104,8 @@ impl Shard {
             }
             self.members.writable = true;
             self.members_stored = false;
-            self.exchange.set_members(&self.members.regions.keys().copied().collect());
+            self.exchange
+                .set_members(&self.members.regions.keys().copied().collect());
             self.tasks.push_back(super::upkeep::Task::Clock);
         }
     }
@@ -110,15 +121,27 @@ impl Shard {
 
     pub(super) fn forget(&mut self, region: RegionId, id: RequestId, out: &mut Vec<Output>) {
         if region == self.config.region || !self.members.regions.contains_key(&region) {
-            let message = format!("region {region} cannot be forgotten here: it is {}", if region == self.config.region { "this region itself" } else { "no member" });
-            let error = CommandError::Domain { code: "not_a_member", message };
+            let message = format!(
+                "region {region} cannot be forgotten here: it is {}",
+                if region == self.config.region {
+                    "this region itself"
+                } else {
+                    "no member"
+                }
+            );
+            let error = CommandError::Domain {
+                code: "not_a_member",
+                message,
+            };
             return reply_error(id, RequestError::Refused(error), out);
         }
         self.system.push_back(SystemWrite::Forget { region, id });
     }
 
     pub(super) fn begin_system(&mut self, out: &mut Vec<Output>) -> bool {
-        let Some(write) = self.system.pop_front() else { return false };
+        let Some(write) = self.system.pop_front() else {
+            return false;
+        };
         let setting = self.setting();
         let mut draft = Draft::new(&self.next, setting.now_ms);
         let sequence = Sequence::after(draft.tip.sequence);
@@ -158,7 +181,10 @@ impl Shard {
 
     pub(super) fn system_done(&mut self, write: SystemWrite, out: &mut Vec<Output>) {
         if let SystemWrite::Forget { id, .. } = write {
-            let done = Done { replies: vec![Reply::Ok], vector: self.vector() };
+            let done = Done {
+                replies: vec![Reply::Ok],
+                vector: self.vector(),
+            };
             out.push(Output::Reply { id, result: Ok(done) });
         }
         self.tell_members(out);
@@ -166,13 +192,18 @@ impl Shard {
 
     /// Reads the members row, which is complete in memory, after it changed.
     pub(super) fn read_members(&mut self) {
-        let Some(row) = self.cache.row(&members_key()) else { return };
+        let Some(row) = self.cache.row(&members_key()) else {
+            return;
+        };
         let mut regions = std::collections::BTreeMap::new();
         for (id, element) in row.live(Type::Hash) {
-            let Some((kind, region)) = std::str::from_utf8(&id.name).ok().and_then(|n| n.split_once(':')) else {
+            let Some((kind, region)) = std::str::from_utf8(&id.name).ok().and_then(|n| n.split_once(':'))
+            else {
                 continue;
             };
-            let Ok(region) = region.parse().map(RegionId) else { continue };
+            let Ok(region) = region.parse().map(RegionId) else {
+                continue;
+            };
             let name = show::text(element).map(|t| String::from_utf8_lossy(&t.bytes).into_owned());
             if kind == "f" {
                 self.members.forgotten.insert(region);
@@ -185,7 +216,8 @@ impl Shard {
         if self.members.forgotten.contains(&self.config.region) {
             self.members.writable = false;
         }
-        self.exchange.set_members(&self.members.regions.keys().copied().collect());
+        self.exchange
+            .set_members(&self.members.regions.keys().copied().collect());
         self.upkeep.members_changed = true;
     }
 
@@ -199,7 +231,10 @@ impl Shard {
     /// whole.
     pub(super) fn try_admit(&mut self, out: &mut Vec<Output>) {
         let me = self.config.region;
-        if self.members.writable || self.standing != Standing::Owner || !self.members.regions.contains_key(&me) {
+        if self.members.writable
+            || self.standing != Standing::Owner
+            || !self.members.regions.contains_key(&me)
+        {
             return;
         }
         let whole = self.joining.is_none() && self.done.vector.dominates(&self.ahead);
@@ -226,5 +261,9 @@ fn put(writer: &mut Writer<'_>, field: Vec<u8>, value: &str) -> Result<(), Stop>
     writer.whole(&key)?;
     let shown = writer.look_typed(&key, Type::Hash)?;
     writer.ready(&key, shown, Type::Hash)?;
-    writer.assign(&key, ElementId::field(&field), Value::Bytes(value.as_bytes().to_vec()))
+    writer.assign(
+        &key,
+        ElementId::field(&field),
+        Value::Bytes(value.as_bytes().to_vec()),
+    )
 }

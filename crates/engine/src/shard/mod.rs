@@ -207,7 +207,10 @@ pub struct Shard {
 impl Shard {
     /// A machine that has not seen its store yet: begin with the outputs of [`Shard::start`].
     pub fn open(config: Config) -> Self {
-        let me = ReplicaId { region: config.region, incarnation: Incarnation(0) };
+        let me = ReplicaId {
+            region: config.region,
+            incarnation: Incarnation(0),
+        };
         Shard {
             standing: Standing::Unclaimed,
             now: Now::default(),
@@ -263,7 +266,7 @@ impl Shard {
                 self.heard(&hello);
             }
             Input::Disconnected { peer, direction } => {
-                let events = self.exchange.disconnected(peer, direction, now.wall_ms);
+                let events = self.exchange.disconnected(peer, direction);
                 self.exchange_events(events, out);
             }
             Input::Received { peer, message } => {
@@ -372,7 +375,9 @@ impl Shard {
         let ours = self.greeting(now);
         cartograph_replica::message::check(hello, &ours)?;
         if self.members.forgotten.contains(&hello.replica.region) {
-            return Err(cartograph_replica::message::Refusal::NotMember { id: hello.replica.region });
+            return Err(cartograph_replica::message::Refusal::NotMember {
+                id: hello.replica.region,
+            });
         }
         Ok(ours)
     }
@@ -395,11 +400,18 @@ fn close(peer: RegionId, direction: Direction, error: &dyn std::error::Error, ou
         reason = format!("{reason}: {s}");
         source = s.source();
     }
-    out.push(Output::Close { peer, direction, reason });
+    out.push(Output::Close {
+        peer,
+        direction,
+        reason,
+    });
 }
 
 fn reply_error(id: RequestId, error: RequestError, out: &mut Vec<Output>) {
-    out.push(Output::Reply { id, result: Err(error) });
+    out.push(Output::Reply {
+        id,
+        result: Err(error),
+    });
 }
 
 fn event(event: Event, out: &mut Vec<Output>) {

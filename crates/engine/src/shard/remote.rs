@@ -18,7 +18,8 @@ impl Shard {
         if self.remote.is_empty() {
             let limits = &self.config.limits;
             let (entries, bytes) = (limits.batch_commands_max, limits.batch_bytes_max);
-            self.remote.extend(self.exchange.ready(&self.next.vector, entries, bytes));
+            self.remote
+                .extend(self.exchange.ready(&self.next.vector, entries, bytes));
         }
         let now_ms = self.expiry_now();
         let mut draft = Draft::new(&self.next, now_ms);
@@ -31,7 +32,8 @@ impl Shard {
                 continue;
             }
             bytes += entry.weight();
-            let full = bytes > self.config.limits.batch_bytes_max || applied.len() >= self.config.limits.batch_commands_max;
+            let full = bytes > self.config.limits.batch_bytes_max
+                || applied.len() >= self.config.limits.batch_commands_max;
             if full && !applied.is_empty() {
                 self.remote.push_front(entry);
                 break;
@@ -130,7 +132,13 @@ impl Shard {
             last.insert(entry.replica.region, entry.hlc.ms);
         }
         for (region, ms) in last {
-            event(Event::Applied { region, lag_ms: self.now.wall_ms.saturating_sub(ms) }, out);
+            event(
+                Event::Applied {
+                    region,
+                    lag_ms: self.now.wall_ms.saturating_sub(ms),
+                },
+                out,
+            );
         }
     }
 }
@@ -143,9 +151,10 @@ fn decided(effect: &Effect, row: &cartograph_crdt::Row, types_before: usize) -> 
             Element::Number(n) if n.counter.is_present() => Some("increments add to a concurrent value"),
             Element::Number(_) | Element::Member(_) | Element::Ranks(_) => None,
         },
-        Effect::Remove { element, .. } => {
-            row.element(element).is_some_and(Element::is_live).then_some("add wins over a removal that had not seen it")
-        }
+        Effect::Remove { element, .. } => row
+            .element(element)
+            .is_some_and(Element::is_live)
+            .then_some("add wins over a removal that had not seen it"),
         Effect::Delete { .. } | Effect::Clear { .. } if row.summary.types() > 0 => {
             Some("what a deletion had not seen survives")
         }

@@ -46,7 +46,8 @@ impl Rows {
 
     /// Forgets all loads of rows: what they bring may be from before a commit that failed.
     pub(super) fn forget(&mut self) {
-        self.under_way.retain(|_, purpose| !matches!(purpose, Purpose::Row { .. }));
+        self.under_way
+            .retain(|_, purpose| !matches!(purpose, Purpose::Row { .. }));
         self.loading.clear();
     }
 }
@@ -80,7 +81,14 @@ impl Shard {
             }
         };
         self.rows.loading.insert(key.clone());
-        self.load(Load::Row { key: key.clone(), elements }, Purpose::Row { key, all }, out);
+        self.load(
+            Load::Row {
+                key: key.clone(),
+                elements,
+            },
+            Purpose::Row { key, all },
+            out,
+        );
     }
 
     pub(super) fn loaded(&mut self, id: LoadId, result: Result<Loaded, String>, out: &mut Vec<Output>) {
@@ -97,7 +105,9 @@ impl Shard {
                 self.rows.loading.remove(&key);
                 if result.is_err() {
                     self.rows.paused_until_ms = self.now.monotonic_ms + PAUSE_MS;
-                    out.push(Output::Wake { at_ms: self.rows.paused_until_ms });
+                    out.push(Output::Wake {
+                        at_ms: self.rows.paused_until_ms,
+                    });
                 }
             }
             (Some(Purpose::Reading(reading)), result) => self.read(reading, result, out),
@@ -105,7 +115,13 @@ impl Shard {
     }
 
     pub(super) fn damaged(&mut self, key: Key, reason: String, out: &mut Vec<Output>) {
-        event(Event::Damaged { key: key.clone(), reason: reason.clone() }, out);
+        event(
+            Event::Damaged {
+                key: key.clone(),
+                reason: reason.clone(),
+            },
+            out,
+        );
         if self.rows.damaged.len() >= DAMAGED_MAX {
             self.rows.damaged.pop_first();
         }
@@ -115,7 +131,11 @@ impl Shard {
     fn supply(&mut self, key: &Key, stored: &StoredRow, all: bool) -> Result<(), Error> {
         let bytes = stored.header.len()
             + stored.summary.len()
-            + stored.elements.iter().map(|(_, b)| b.as_ref().map_or(0, Vec::len)).sum::<usize>();
+            + stored
+                .elements
+                .iter()
+                .map(|(_, b)| b.as_ref().map_or(0, Vec::len))
+                .sum::<usize>();
         let elements = decode_elements(stored, &self.table)?;
         match self.cache.row_mut(key) {
             // Dropped whole meanwhile: what was read is from before.
@@ -149,7 +169,10 @@ fn decode_elements(
     table: &ReplicaTable,
 ) -> Result<Vec<(ElementId, Option<cartograph_crdt::Element>)>, Error> {
     let decode = |(id, blob): &(ElementId, Option<Vec<u8>>)| {
-        let element = blob.as_ref().map(|b| decode_element(id.ty, b, table)).transpose()?;
+        let element = blob
+            .as_ref()
+            .map(|b| decode_element(id.ty, b, table))
+            .transpose()?;
         Ok((id.clone(), element))
     };
     stored.elements.iter().map(decode).collect()

@@ -41,7 +41,11 @@ pub(super) struct RowRead {
 
 impl RowRead {
     pub(super) fn task(self) -> Task {
-        Task::ReadRow { peer: self.peer, snapshot: self.snapshot, key: self.key }
+        Task::ReadRow {
+            peer: self.peer,
+            snapshot: self.snapshot,
+            key: self.key,
+        }
     }
 }
 
@@ -54,17 +58,41 @@ impl Shard {
             match e {
                 exchange::Event::Entries => {}
                 exchange::Event::SnapshotBegun { peer, .. } => {
-                    event(Event::Snapshot { what: "joining", peer }, out);
-                    self.joining = Some(Joining { peer, seen: BTreeSet::new() });
+                    event(
+                        Event::Snapshot {
+                            what: "joining",
+                            peer,
+                        },
+                        out,
+                    );
+                    self.joining = Some(Joining {
+                        peer,
+                        seen: BTreeSet::new(),
+                    });
                 }
-                exchange::Event::Row { peer, row } => self.tasks.push_back(Task::Join { peer, row: Box::new(row) }),
+                exchange::Event::Row { peer, row } => self.tasks.push_back(Task::Join { peer, row }),
                 exchange::Event::SnapshotEnded { peer, v0 } => {
-                    self.tasks.push_back(Task::Sweep { peer, v0, cursor: Vec::new() });
+                    self.tasks.push_back(Task::Sweep {
+                        peer,
+                        v0,
+                        cursor: Vec::new(),
+                    });
                 }
                 exchange::Event::SnapshotAborted { peer } => {
-                    event(Event::Snapshot { what: "broken off", peer }, out);
+                    event(
+                        Event::Snapshot {
+                            what: "broken off",
+                            peer,
+                        },
+                        out,
+                    );
                     self.joining = None;
-                    self.tasks.retain(|t| !matches!(t, Task::Join { .. } | Task::Sweep { .. } | Task::Gone { .. } | Task::Joined { .. }));
+                    self.tasks.retain(|t| {
+                        !matches!(
+                            t,
+                            Task::Join { .. } | Task::Sweep { .. } | Task::Gone { .. } | Task::Joined { .. }
+                        )
+                    });
                 }
                 exchange::Event::OwnEntriesUnknown { .. } => {
                     event(Event::ForeignOwnEntries, out);
@@ -101,7 +129,13 @@ impl Shard {
             draft.head.insert(HeadField::Snapshot, bytes);
         }
         self.exchange.set_ahead(!vector.dominates(&self.ahead));
-        self.begin_commit(draft, Work::Task { task: Task::Join { peer, row: theirs } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Join { peer, row: theirs },
+            },
+            out,
+        )
     }
 
     pub(super) fn joined(&mut self, peer: RegionId, key: Key, out: &mut Vec<Output>) {
@@ -115,9 +149,22 @@ impl Shard {
     }
 
     /// Looks for keys that had no row.
-    pub(super) fn begin_sweep(&mut self, peer: RegionId, v0: VersionVector, cursor: Vec<u8>, out: &mut Vec<Output>) -> bool {
+    pub(super) fn begin_sweep(
+        &mut self,
+        peer: RegionId,
+        v0: VersionVector,
+        cursor: Vec<u8>,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let waits = self.tasks.iter().any(|t| matches!(t, Task::Join { .. }))
-            || self.in_flight.iter().any(|f| matches!(f.work, Work::Task { task: Task::Join { .. } }));
+            || self.in_flight.iter().any(|f| {
+                matches!(
+                    f.work,
+                    Work::Task {
+                        task: Task::Join { .. }
+                    }
+                )
+            });
         if waits {
             self.tasks.push_back(Task::Sweep { peer, v0, cursor });
             return false;
@@ -127,11 +174,26 @@ impl Shard {
         true
     }
 
-    pub(super) fn swept(&mut self, peer: RegionId, v0: VersionVector, keys: Vec<Key>, cursor: Option<Vec<u8>>) {
-        let Some(joining) = self.joining.as_ref().filter(|j| j.peer == peer) else { return };
-        let gone: Vec<Key> = keys.into_iter().filter(|key| !joining.seen.contains(key)).collect();
+    pub(super) fn swept(
+        &mut self,
+        peer: RegionId,
+        v0: VersionVector,
+        keys: Vec<Key>,
+        cursor: Option<Vec<u8>>,
+    ) {
+        let Some(joining) = self.joining.as_ref().filter(|j| j.peer == peer) else {
+            return;
+        };
+        let gone: Vec<Key> = keys
+            .into_iter()
+            .filter(|key| !joining.seen.contains(key))
+            .collect();
         for key in gone {
-            self.tasks.push_back(Task::Gone { peer, key, v0: v0.clone() });
+            self.tasks.push_back(Task::Gone {
+                peer,
+                key,
+                v0: v0.clone(),
+            });
         }
         self.tasks.push_back(match cursor {
             Some(cursor) => Task::Sweep { peer, v0, cursor },
@@ -140,7 +202,13 @@ impl Shard {
     }
 
     /// A key that had no row: what the sender had seen of it was gone there.
-    pub(super) fn begin_gone(&mut self, peer: RegionId, key: Key, v0: VersionVector, out: &mut Vec<Output>) -> bool {
+    pub(super) fn begin_gone(
+        &mut self,
+        peer: RegionId,
+        key: Key,
+        v0: VersionVector,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if !self.whole_row(&key, out) {
             self.tasks.push_back(Task::Gone { peer, key, v0 });
             return false;
@@ -158,20 +226,32 @@ impl Shard {
         }
         draft.take(None, layer);
         self.ahead.join(&v0);
-        self.begin_commit(draft, Work::Task { task: Task::Gone { peer, key, v0 } }, out) || true
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Gone { peer, key, v0 },
+            },
+            out,
+        ) || true
     }
 
     /// Every row is in: our vector joins the sender's, and the log begins after it.
     pub(super) fn begin_joined(&mut self, peer: RegionId, v0: VersionVector, out: &mut Vec<Output>) -> bool {
         let gone = |t: &Task| matches!(t, Task::Gone { .. } | Task::Join { .. });
         let waits = self.tasks.iter().any(gone)
-            || self.in_flight.iter().any(|f| matches!(&f.work, Work::Task { task } if gone(task)));
+            || self
+                .in_flight
+                .iter()
+                .any(|f| matches!(&f.work, Work::Task { task } if gone(task)));
         if waits {
             self.tasks.push_back(Task::Joined { peer, v0 });
             return false;
         }
         let mut draft = Draft::new(&self.next, self.expiry_now());
-        for (origin, count) in v0.iter().filter(|(origin, count)| *count > self.next.vector.get(*origin)) {
+        for (origin, count) in v0
+            .iter()
+            .filter(|(origin, count)| *count > self.next.vector.get(*origin))
+        {
             // Between what the log holds of this origin and what comes next there would be a gap.
             draft.indexes.trims.push((origin, count + 1));
             let book = self.log.entry(origin).or_default();
@@ -182,7 +262,13 @@ impl Shard {
         draft.tip.vector.join(&v0);
         draft.anyway = true;
         self.put_log_starts(&mut draft);
-        self.begin_commit(draft, Work::Task { task: Task::Joined { peer, v0 } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Joined { peer, v0 },
+            },
+            out,
+        )
     }
 
     pub(super) fn snapshot_joined(&mut self, peer: RegionId, out: &mut Vec<Output>) {
@@ -194,13 +280,24 @@ impl Shard {
     }
 
     /// Reads a row for a peer's snapshot, between two commits.
-    pub(super) fn begin_read_row(&mut self, peer: RegionId, snapshot: SnapshotId, key: Key, out: &mut Vec<Output>) -> bool {
+    pub(super) fn begin_read_row(
+        &mut self,
+        peer: RegionId,
+        snapshot: SnapshotId,
+        key: Key,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if !self.whole_row(&key, out) {
             self.tasks.push_back(Task::ReadRow { peer, snapshot, key });
             return false;
         }
         let row = self.cache.row(&key).filter(|row| !row.is_empty()).cloned();
-        let read = RowRead { peer, snapshot, key, row };
+        let read = RowRead {
+            peer,
+            snapshot,
+            key,
+            row,
+        };
         match self.in_flight.back_mut() {
             Some(last) => last.readers.push(read),
             None => {
@@ -213,7 +310,8 @@ impl Shard {
 
     pub(super) fn rows_read(&mut self, reads: Vec<RowRead>, vector: &VersionVector) {
         for read in reads {
-            self.exchange.row(read.peer, read.snapshot, &read.key, read.row.as_ref(), vector);
+            self.exchange
+                .row(read.peer, read.snapshot, &read.key, read.row.as_ref(), vector);
         }
     }
 
@@ -236,13 +334,30 @@ impl Shard {
             match action {
                 exchange::Action::Send { peer, message } => out.push(Output::Send { peer, message }),
                 exchange::Action::Back { peer, message } => out.push(Output::Back { peer, message }),
-                exchange::Action::LoadLog { peer, origin, from, bytes_max } => {
-                    let load = Load::Log { origin, from, bytes_max };
+                exchange::Action::LoadLog {
+                    peer,
+                    origin,
+                    from,
+                    bytes_max,
+                } => {
+                    let load = Load::Log {
+                        origin,
+                        from,
+                        bytes_max,
+                    };
                     self.load(load, Purpose::Reading(Reading::Log { peer, origin, from }), out);
                 }
-                exchange::Action::LoadKeys { peer, snapshot, cursor } => {
+                exchange::Action::LoadKeys {
+                    peer,
+                    snapshot,
+                    cursor,
+                } => {
                     let load = Load::Keys { cursor, count: PAGE };
-                    self.load(load, Purpose::Reading(Reading::SnapshotKeys { peer, snapshot }), out);
+                    self.load(
+                        load,
+                        Purpose::Reading(Reading::SnapshotKeys { peer, snapshot }),
+                        out,
+                    );
                 }
                 exchange::Action::ReadRow { peer, snapshot, key } => {
                     self.tasks.push_back(Task::ReadRow { peer, snapshot, key });
@@ -251,12 +366,19 @@ impl Shard {
         }
         if let Some(at) = self.exchange.next_wake(self.now.wall_ms) {
             let in_ms = at.saturating_sub(self.now.wall_ms);
-            out.push(Output::Wake { at_ms: self.now.monotonic_ms + in_ms });
+            out.push(Output::Wake {
+                at_ms: self.now.monotonic_ms + in_ms,
+            });
         }
     }
 
     /// A page of keys for a peer's snapshot.
-    pub(super) fn snapshot_keys(&mut self, peer: RegionId, snapshot: SnapshotId, result: Result<Loaded, String>) {
+    pub(super) fn snapshot_keys(
+        &mut self,
+        peer: RegionId,
+        snapshot: SnapshotId,
+        result: Result<Loaded, String>,
+    ) {
         match result {
             Ok(Loaded::Keys { keys, cursor }) => self.exchange.keys(peer, snapshot, keys, cursor),
             // The snapshot stops; the exchange tries again when the stream is dialled anew.

@@ -44,13 +44,25 @@ pub(super) enum Task {
     /// Join a snapshot's row.
     Join { peer: RegionId, row: Box<WireRow> },
     /// Look for keys that had no row in a snapshot.
-    Sweep { peer: RegionId, v0: VersionVector, cursor: Vec<u8> },
+    Sweep {
+        peer: RegionId,
+        v0: VersionVector,
+        cursor: Vec<u8>,
+    },
     /// One of them.
-    Gone { peer: RegionId, key: Key, v0: VersionVector },
+    Gone {
+        peer: RegionId,
+        key: Key,
+        v0: VersionVector,
+    },
     /// The snapshot is whole.
     Joined { peer: RegionId, v0: VersionVector },
     /// Read a row for a peer's snapshot.
-    ReadRow { peer: RegionId, snapshot: SnapshotId, key: Key },
+    ReadRow {
+        peer: RegionId,
+        snapshot: SnapshotId,
+        key: Key,
+    },
     /// Forget keys that expired everywhere.
     Purge { keys: Vec<Key> },
     /// Drop what is stable.
@@ -75,7 +87,11 @@ pub(super) enum Reading {
     /// A page of our keys, for a peer's snapshot.
     SnapshotKeys { peer: RegionId, snapshot: SnapshotId },
     /// Records for a peer.
-    Log { peer: RegionId, origin: ReplicaId, from: u64 },
+    Log {
+        peer: RegionId,
+        origin: ReplicaId,
+        from: u64,
+    },
     /// A kept reply.
     Reply { id: RequestId },
 }
@@ -110,16 +126,29 @@ impl Shard {
         if !self.upkeep.due_asked {
             self.upkeep.due_asked = true;
             let until_ms = self.exchange.watermark_ms();
-            self.load(Load::Due { until_ms, count: PIECE }, Purpose::Reading(Reading::Due), out);
+            self.load(
+                Load::Due {
+                    until_ms,
+                    count: PIECE,
+                },
+                Purpose::Reading(Reading::Due),
+                out,
+            );
         }
         if !self.upkeep.expired_asked && self.done.expiry_ms + EVERY_MS < self.now.store_ms {
             self.upkeep.expired_asked = true;
-            let load = Load::Due { until_ms: self.now.store_ms, count: 1 };
+            let load = Load::Due {
+                until_ms: self.now.store_ms,
+                count: 1,
+            };
             self.load(load, Purpose::Reading(Reading::Expired), out);
         }
         if !self.upkeep.garbage_asked {
             self.upkeep.garbage_asked = true;
-            let load = Load::Garbage { until: self.exchange.stable_batch(), count: PIECE };
+            let load = Load::Garbage {
+                until: self.exchange.stable_batch(),
+                count: PIECE,
+            };
             self.load(load, Purpose::Reading(Reading::Garbage), out);
         }
         self.plan_trims();
@@ -127,13 +156,20 @@ impl Shard {
 
     /// Has the region its own lost entries back, or waited long enough for them?
     fn recover(&mut self) {
-        let Some(until) = self.recovering_until_ms else { return };
+        let Some(until) = self.recovering_until_ms else {
+            return;
+        };
         let report = self.exchange.report(self.now.wall_ms);
         let lost = |vector: &VersionVector| {
-            let ours = |(r, n): (ReplicaId, u64)| r.region == self.config.region && n > self.done.vector.get(r);
+            let ours =
+                |(r, n): (ReplicaId, u64)| r.region == self.config.region && n > self.done.vector.get(r);
             vector.iter().any(ours)
         };
-        let heard = self.exchange.status(self.now.wall_ms).values().any(|s| s.connected_in || s.connected_out);
+        let heard = self
+            .exchange
+            .status(self.now.wall_ms)
+            .values()
+            .any(|s| s.connected_in || s.connected_out);
         let back = heard && !report.others.is_empty() && !report.others.iter().any(|k| lost(&k.vector));
         if back || self.now.monotonic_ms >= until {
             self.recovering_until_ms = None;
@@ -198,7 +234,9 @@ impl Shard {
                 if let Ok(Loaded::Due(due)) = result
                     && !due.is_empty()
                 {
-                    self.tasks.push_back(Task::Purge { keys: due.into_iter().map(|(key, _)| key).collect() });
+                    self.tasks.push_back(Task::Purge {
+                        keys: due.into_iter().map(|(key, _)| key).collect(),
+                    });
                 }
             }
             (Reading::Expired, result) => {
@@ -216,10 +254,18 @@ impl Shard {
                     self.tasks.push_back(Task::Collect { items });
                 }
             }
-            (Reading::Sweep { peer, v0 }, Ok(Loaded::Keys { keys, cursor })) => self.swept(peer, v0, keys, cursor),
+            (Reading::Sweep { peer, v0 }, Ok(Loaded::Keys { keys, cursor })) => {
+                self.swept(peer, v0, keys, cursor)
+            }
             (Reading::Sweep { peer, v0 }, _) => {
-                self.tasks.push_back(Task::Sweep { peer, v0, cursor: Vec::new() });
-                out.push(Output::Wake { at_ms: self.now.monotonic_ms + EVERY_MS });
+                self.tasks.push_back(Task::Sweep {
+                    peer,
+                    v0,
+                    cursor: Vec::new(),
+                });
+                out.push(Output::Wake {
+                    at_ms: self.now.monotonic_ms + EVERY_MS,
+                });
             }
             (Reading::SnapshotKeys { peer, snapshot }, result) => self.snapshot_keys(peer, snapshot, result),
             (Reading::Log { peer, origin, from }, result) => {
@@ -230,7 +276,9 @@ impl Shard {
                 self.exchange.loaded_log(peer, origin, from, records);
             }
             (Reading::Reply { id }, Ok(Loaded::Reply(kept))) => self.reply_loaded(id, kept),
-            (Reading::Reply { .. }, _) => out.push(Output::Wake { at_ms: self.now.monotonic_ms + EVERY_MS }),
+            (Reading::Reply { .. }, _) => out.push(Output::Wake {
+                at_ms: self.now.monotonic_ms + EVERY_MS,
+            }),
         }
     }
 
@@ -244,23 +292,41 @@ impl Shard {
         if let Some(row) = self.cache.row(&key) {
             draft.views.push(repaired_view(&key, row, now_ms));
         }
-        self.begin_commit(draft, Work::Task { task: Task::Repair { key, counted } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Repair { key, counted },
+            },
+            out,
+        )
     }
 
     fn begin_inspect(&mut self, key: Key, elements: bool, id: RequestId, out: &mut Vec<Output>) -> bool {
         if let Some(reason) = self.rows.damaged.get(&key) {
-            let error = RequestError::Damaged { reason: reason.clone() };
-            out.push(Output::Inspected { id, result: Err(error) });
+            let error = RequestError::Damaged {
+                reason: reason.clone(),
+            };
+            out.push(Output::Inspected {
+                id,
+                result: Err(error),
+            });
             return true;
         }
-        let loaded = if elements { self.whole_row(&key, out) } else { self.has_header(&key, out) };
+        let loaded = if elements {
+            self.whole_row(&key, out)
+        } else {
+            self.has_header(&key, out)
+        };
         // What a commit in flight changed is shown once it is done.
         if !loaded || self.cache.is_pinned(&key, self.done.batch) {
             self.tasks.push_back(Task::Inspect { key, elements, id });
             return false;
         }
         if let Some(row) = self.cache.row(&key) {
-            out.push(Output::Inspected { id, result: Ok(Box::new(row.clone())) });
+            out.push(Output::Inspected {
+                id,
+                result: Ok(Box::new(row.clone())),
+            });
         }
         true
     }
@@ -288,7 +354,9 @@ impl Shard {
         let mut layer = Layer::default();
         let mut purged = Vec::new();
         for key in keys {
-            let Some(row) = self.cache.row_mut(&key) else { continue };
+            let Some(row) = self.cache.row_mut(&key) else {
+                continue;
+            };
             let expired = row.header.expiry().is_some_and(|at| at <= watermark);
             // What the region had applied when the key was last changed must be stable: an entry still on its way
             // may prolong its life, or be scoped by it.
@@ -299,14 +367,23 @@ impl Shard {
             }
         }
         draft.take(None, layer);
-        self.begin_commit(draft, Work::Task { task: Task::Purge { keys: purged } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Purge { keys: purged },
+            },
+            out,
+        )
     }
 
     fn begin_collect(&mut self, items: Vec<GarbageItem>, out: &mut Vec<Output>) -> bool {
         let mut loaded = true;
         for item in &items {
             let elements: Vec<_> = item.element.iter().cloned().collect();
-            let has = self.cache.row(&item.key).is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)));
+            let has = self
+                .cache
+                .row(&item.key)
+                .is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)));
             if !has {
                 loaded = false;
                 self.want(Want::elements(&item.key, elements), out);
@@ -322,16 +399,31 @@ impl Shard {
         draft.anyway = true;
         let mut layer = Layer::default();
         for item in &items {
-            let Some(row) = self.cache.row_mut(&item.key) else { continue };
-            let before = (row.header.clone(), row.element(item.element.as_ref().unwrap_or(&no_element())).cloned());
+            let Some(row) = self.cache.row_mut(&item.key) else {
+                continue;
+            };
+            let before = (
+                row.header.clone(),
+                row.element(item.element.as_ref().unwrap_or(&no_element()))
+                    .cloned(),
+            );
             let touched = layer.record(&item.key, row);
             let exchange = &self.exchange;
-            row.collect(item.element.as_ref(), &stable, |owner, dot| exchange.owner_has_seen(owner, dot), touched);
+            row.collect(
+                item.element.as_ref(),
+                &stable,
+                |owner, dot| exchange.owner_has_seen(owner, dot),
+                touched,
+            );
             row.header.ahead.forget(&self.next.vector);
             if BatchId(row.summary.changed) <= stable_batch {
                 row.collect_leftovers();
             }
-            let after = (row.header.clone(), row.element(item.element.as_ref().unwrap_or(&no_element())).cloned());
+            let after = (
+                row.header.clone(),
+                row.element(item.element.as_ref().unwrap_or(&no_element()))
+                    .cloned(),
+            );
             let left = item.element.as_ref().map_or_else(
                 || row.header.has_garbage() || !row.header.ahead.is_empty(),
                 |id| row.element(id).is_some_and(cartograph_crdt::Element::has_garbage),
@@ -346,7 +438,13 @@ impl Shard {
             }
         }
         draft.take(None, layer);
-        self.begin_commit(draft, Work::Task { task: Task::Collect { items } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Collect { items },
+            },
+            out,
+        )
     }
 
     fn begin_trim(&mut self, trims: Vec<(ReplicaId, u64)>, out: &mut Vec<Output>) -> bool {
@@ -355,15 +453,25 @@ impl Shard {
         draft.anyway = true;
         for (origin, keep_from) in &trims {
             if let Some(book) = self.log.get_mut(origin) {
-                let held = (self.next.vector.get(*origin) + 1).saturating_sub(book.part.start).max(1);
+                let held = (self.next.vector.get(*origin) + 1)
+                    .saturating_sub(book.part.start)
+                    .max(1);
                 let kept = (self.next.vector.get(*origin) + 1).saturating_sub(*keep_from);
-                book.part.bytes = u64::try_from(u128::from(book.part.bytes) * u128::from(kept) / u128::from(held)).unwrap_or(0);
+                book.part.bytes =
+                    u64::try_from(u128::from(book.part.bytes) * u128::from(kept) / u128::from(held))
+                        .unwrap_or(0);
                 book.part.start = *keep_from;
             }
         }
         draft.indexes.trims.clone_from(&trims);
         self.put_log_starts(&mut draft);
-        self.begin_commit(draft, Work::Task { task: Task::Trim { trims } }, out)
+        self.begin_commit(
+            draft,
+            Work::Task {
+                task: Task::Trim { trims },
+            },
+            out,
+        )
     }
 
     fn begin_clock(&mut self, out: &mut Vec<Output>) -> bool {
@@ -384,7 +492,8 @@ impl Shard {
             book.part.bytes += append.record.len() as u64;
             let minute = self.now.monotonic_ms / 60_000;
             if book.times.back().is_none_or(|(at, _)| at / 60_000 < minute) {
-                book.times.push_back((self.now.monotonic_ms, append.first.saturating_sub(1)));
+                book.times
+                    .push_back((self.now.monotonic_ms, append.first.saturating_sub(1)));
             }
         }
     }
@@ -415,7 +524,12 @@ impl Shard {
     }
 
     pub(super) fn tell_log_starts(&mut self) {
-        let starts = self.log.iter().filter(|(_, b)| b.part.start > 0).map(|(r, b)| (*r, b.part.start)).collect();
+        let starts = self
+            .log
+            .iter()
+            .filter(|(_, b)| b.part.start > 0)
+            .map(|(r, b)| (*r, b.part.start))
+            .collect();
         self.exchange.set_log_starts(&starts);
     }
 
@@ -445,7 +559,11 @@ impl Shard {
             while book.times.get(1).is_some_and(|(at, _)| at + age <= now) {
                 book.times.pop_front();
             }
-            let aged = book.times.front().filter(|(at, _)| at + age <= now).map_or(0, |(_, seq)| *seq);
+            let aged = book
+                .times
+                .front()
+                .filter(|(at, _)| at + age <= now)
+                .map_or(0, |(_, seq)| *seq);
             let everyone = self.exchange.lowest_acknowledged(*origin);
             let spare = last.saturating_sub(self.config.limits.log_entries_min);
             let mut floor = everyone.min(spare).min(aged);
