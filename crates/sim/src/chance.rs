@@ -32,7 +32,10 @@ impl Chance {
     ///
     /// # Panics
     /// When there is none.
-    #[expect(clippy::indexing_slicing, reason = "a caller's bug, and the simulator's own caller")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a caller's bug, and the simulator's own caller"
+    )]
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }

@@ -53,6 +53,21 @@ impl Default for Plan {
     }
 }
 
+/// What a history did: a history that does nothing proves nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests that were answered with replies.
+    pub done: usize,
+    /// Requests that were refused.
+    pub refused: usize,
+    /// Requests without an answer: their node crashed, or their store did.
+    pub unknown: usize,
+    /// Members in the ledger.
+    pub acknowledged: usize,
+    /// Keys that were live at the end.
+    pub keys: u64,
+}
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("seed {seed}: {what}\n{log}")]
@@ -82,14 +97,20 @@ struct Player {
     acknowledged: BTreeSet<(Vec<u8>, Vec<u8>)>,
     lossy: bool,
     next: u64,
+    asked: usize,
 }
 
 /// Plays the history of `seed`.
 ///
 /// # Errors
 /// The first thing that does not hold.
-pub fn play(seed: u64, plan: &Plan) -> Result<(), Violation> {
-    let setup = Setup { regions: plan.regions, seed, limits: plan.limits.clone(), latency_ms: 20 };
+pub fn play(seed: u64, plan: &Plan) -> Result<Tally, Violation> {
+    let setup = Setup {
+        regions: plan.regions,
+        seed,
+        limits: plan.limits.clone(),
+        latency_ms: 20,
+    };
     let mut player = Player {
         world: World::new(setup),
         plan: plan.clone(),
@@ -100,6 +121,7 @@ pub fn play(seed: u64, plan: &Plan) -> Result<(), Violation> {
         acknowledged: BTreeSet::new(),
         lossy: false,
         next: 0,
+        asked: 0,
     };
     player.world.run(1_500);
     for _ in 0..plan.steps {
@@ -187,26 +209,40 @@ impl Player {
 
     fn command(&mut self, region: usize) {
         let commands = if self.world.chance.one_in(6) {
-            (0..=self.world.chance.below(3)).map(|_| self.random_command()).collect()
+            (0..=self.world.chance.below(3))
+                .map(|_| self.random_command())
+                .collect()
         } else {
             vec![self.random_command()]
         };
         self.note(format!("r{region} {commands:?}"));
-        self.world.request(region, commands);
+        self.asked += usize::from(self.world.request(region, commands).is_some());
         if self.world.chance.one_in(4) {
             self.next += 1;
             let key = b"ledger".to_vec();
             let member = format!("m{}", self.next).into_bytes();
-            let add = Command::SAdd { key: key.clone(), members: vec![member.clone()] };
+            let add = Command::SAdd {
+                key: key.clone(),
+                members: vec![member.clone()],
+            };
             if let Some(request) = self.world.request(region, vec![add]) {
-                self.open.push(Ledger { key, region, request, member });
+                self.open.push(Ledger {
+                    key,
+                    region,
+                    request,
+                    member,
+                });
             }
         }
     }
 
     fn random_command(&mut self) -> Command {
         let chance = &mut self.world.chance;
-        let key = if chance.one_in(2) { KEYS[0].to_vec() } else { chance.pick(&KEYS).to_vec() };
+        let key = if chance.one_in(2) {
+            KEYS[0].to_vec()
+        } else {
+            chance.pick(&KEYS).to_vec()
+        };
         let other = chance.pick(&KEYS).to_vec();
         let name = chance.pick(&NAMES).to_vec();
         let by = i64::try_from(chance.below(7)).unwrap_or(0) - 2;
@@ -214,8 +250,14 @@ impl Player {
         let when = When::In(i64::try_from(200 + chance.below(1_500)).unwrap_or(0));
         match chance.below(if expiry { 26 } else { 22 }) {
             0 | 1 => Command::HIncrBy { key, field: name, by },
-            2 => Command::HSet { key, fields: vec![(name, by.to_string().into_bytes())] },
-            3 => Command::HDel { key, fields: vec![name] },
+            2 => Command::HSet {
+                key,
+                fields: vec![(name, by.to_string().into_bytes())],
+            },
+            3 => Command::HDel {
+                key,
+                fields: vec![name],
+            },
             4 | 5 => Command::IncrBy { key, by },
             6 => Command::Set {
                 key,
@@ -225,19 +267,56 @@ impl Player {
                 get: false,
             },
             7 => Command::Append { key, value: name },
-            8 | 9 => Command::SAdd { key, members: vec![name] },
-            10 => Command::SRem { key, members: vec![name] },
-            11 => Command::ZAdd { key, flags: ZAddFlags::default(), pairs: vec![(by as f64, name)] },
-            12 => Command::ZIncrBy { key, flags: ZAddFlags::default(), by: by as f64 / 4.0, member: name },
-            13 => Command::ZRem { key, members: vec![name] },
+            8 | 9 => Command::SAdd {
+                key,
+                members: vec![name],
+            },
+            10 => Command::SRem {
+                key,
+                members: vec![name],
+            },
+            11 => Command::ZAdd {
+                key,
+                flags: ZAddFlags::default(),
+                pairs: vec![(by as f64, name)],
+            },
+            12 => Command::ZIncrBy {
+                key,
+                flags: ZAddFlags::default(),
+                by: by as f64 / 4.0,
+                member: name,
+            },
+            13 => Command::ZRem {
+                key,
+                members: vec![name],
+            },
             14 | 15 => Command::Del { keys: vec![key] },
-            16 => Command::Rename { from: key, to: other, only_if_absent: false },
-            17 => Command::Copy { from: key, to: other, replace: true },
+            16 => Command::Rename {
+                from: key,
+                to: other,
+                only_if_absent: false,
+            },
+            17 => Command::Copy {
+                from: key,
+                to: other,
+                replace: true,
+            },
             18 => Command::Revoke { key },
-            19 => Command::PfAdd { key, elements: vec![name] },
+            19 => Command::PfAdd {
+                key,
+                elements: vec![name],
+            },
             20 => Command::SPop { key, count: None },
-            21 => Command::HIncrByFloat { key, field: name, by: b"0.1".to_vec() },
-            22 | 23 => Command::Expire { key, when, flags: ExpireFlags::default() },
+            21 => Command::HIncrByFloat {
+                key,
+                field: name,
+                by: b"0.1".to_vec(),
+            },
+            22 | 23 => Command::Expire {
+                key,
+                when,
+                flags: ExpireFlags::default(),
+            },
             24 => Command::Persist { key },
             _ => Command::Set {
                 key,
@@ -262,10 +341,14 @@ impl Player {
     }
 
     fn violation(&self, what: String) -> Violation {
-        Violation { seed: self.seed, what, log: self.log.join("\n") }
+        Violation {
+            seed: self.seed,
+            what,
+            log: self.log.join("\n"),
+        }
     }
 
-    fn finish(mut self) -> Result<(), Violation> {
+    fn finish(mut self) -> Result<Tally, Violation> {
         self.note("end: heal everything".to_owned());
         self.world.heal();
         for region in 0..self.plan.regions {
@@ -291,7 +374,17 @@ impl Player {
             return Err(self.violation("the regions fell apart while collecting garbage".to_owned()));
         }
         self.check_views()?;
-        self.check_ledger()
+        self.check_ledger()?;
+        let answers = || self.world.regions.iter().flat_map(|r| r.answers.values());
+        let done = answers().filter(|a| a.is_ok()).count();
+        let refused = answers().count() - done;
+        Ok(Tally {
+            done,
+            refused,
+            unknown: self.asked - done - refused,
+            acknowledged: self.acknowledged.len(),
+            keys: self.world.keys(0),
+        })
     }
 
     /// Equal views everywhere, and each what its metadata says.
@@ -349,4 +442,3 @@ impl Player {
         Ok(())
     }
 }
-

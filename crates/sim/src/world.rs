@@ -63,16 +63,58 @@ pub struct Region {
 
 #[derive(Debug)]
 enum Event {
-    Commit { region: usize, life: u64 },
-    Outcome { region: usize, life: u64, batch: cartograph_replica::BatchId, outcome: Outcome },
-    Load { region: usize, life: u64, id: LoadId, load: Load },
-    Claim { region: usize, life: u64 },
-    Dial { from: usize, to: usize },
-    Greet { from: usize, to: usize, epoch: u64, hello: Box<Hello>, life: u64 },
-    Welcome { from: usize, to: usize, epoch: u64, hello: Box<Hello> },
-    Message { from: usize, to: usize, epoch: u64, bytes: Vec<u8>, back: bool },
-    Tick { region: usize, life: u64 },
-    Wake { region: usize, life: u64 },
+    Commit {
+        region: usize,
+        life: u64,
+    },
+    Outcome {
+        region: usize,
+        life: u64,
+        batch: cartograph_replica::BatchId,
+        outcome: Outcome,
+    },
+    Load {
+        region: usize,
+        life: u64,
+        id: LoadId,
+        load: Load,
+    },
+    Claim {
+        region: usize,
+        life: u64,
+    },
+    Dial {
+        from: usize,
+        to: usize,
+    },
+    Greet {
+        from: usize,
+        to: usize,
+        epoch: u64,
+        hello: Box<Hello>,
+        life: u64,
+    },
+    Welcome {
+        from: usize,
+        to: usize,
+        epoch: u64,
+        hello: Box<Hello>,
+    },
+    Message {
+        from: usize,
+        to: usize,
+        epoch: u64,
+        bytes: Vec<u8>,
+        back: bool,
+    },
+    Tick {
+        region: usize,
+        life: u64,
+    },
+    Wake {
+        region: usize,
+        life: u64,
+    },
 }
 
 /// How the world is set up.
@@ -189,7 +231,9 @@ impl World {
     /// Starts the node of a region.
     pub fn start(&mut self, region: usize) {
         let config = self.config(region);
-        let Some(r) = self.regions.get_mut(region) else { return };
+        let Some(r) = self.regions.get_mut(region) else {
+            return;
+        };
         if r.shard.is_some() {
             return;
         }
@@ -204,14 +248,24 @@ impl World {
         self.at(TICK_MS, Event::Tick { region, life });
         for other in 0..self.regions.len() {
             if other != region {
-                self.at(1, Event::Dial { from: region, to: other });
+                self.at(
+                    1,
+                    Event::Dial {
+                        from: region,
+                        to: other,
+                    },
+                );
             }
         }
     }
 
     /// Kills the node of a region: what was in flight to the store may or may not have happened.
     pub fn crash(&mut self, region: usize) {
-        let happens = if let Some(r) = self.regions.get(region) { r.commits.len() } else { 0 };
+        let happens = if let Some(r) = self.regions.get(region) {
+            r.commits.len()
+        } else {
+            0
+        };
         // Any number of the commits on their way may still reach the store, in order.
         let reach = self.chance.index(happens + 1);
         if let Some(r) = self.regions.get_mut(region) {
@@ -234,7 +288,9 @@ impl World {
 
     /// Kills the store of a region and puts back an older image (or an empty one): its server is a new process.
     pub fn restore(&mut self, region: usize, image: Option<&Image>) {
-        let Some(r) = self.regions.get_mut(region) else { return };
+        let Some(r) = self.regions.get_mut(region) else {
+            return;
+        };
         match image {
             Some(image) => r.store.restore(image),
             None => r.store = MemoryStore::new(r.clock.clone()),
@@ -256,7 +312,9 @@ impl World {
     pub fn break_store(&mut self, region: usize) {
         let on_the_way = self.regions.get(region).map_or(0, |r| r.commits.len());
         let reach = self.chance.index(on_the_way + 1);
-        let Some(r) = self.regions.get_mut(region) else { return };
+        let Some(r) = self.regions.get_mut(region) else {
+            return;
+        };
         let life = r.life;
         let commits: Vec<_> = r.commits.drain(..).collect();
         let mut outcomes = Vec::new();
@@ -267,8 +325,18 @@ impl World {
             outcomes.push(commit.batch);
         }
         for batch in outcomes {
-            let outcome = Outcome::Unknown { reason: "the connection broke".to_owned() };
-            self.at(1, Event::Outcome { region, life, batch, outcome });
+            let outcome = Outcome::Unknown {
+                reason: "the connection broke".to_owned(),
+            };
+            self.at(
+                1,
+                Event::Outcome {
+                    region,
+                    life,
+                    batch,
+                    outcome,
+                },
+            );
         }
     }
 
@@ -286,21 +354,40 @@ impl World {
 
     /// Heals every link.
     pub fn heal(&mut self) {
-        let down: Vec<_> = self.links.iter().filter(|(_, l)| !l.up).map(|(pair, _)| *pair).collect();
+        let down: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(_, l)| !l.up)
+            .map(|(pair, _)| *pair)
+            .collect();
         for (from, to) in down {
             self.set_link(from, to, true);
         }
     }
 
     fn hang_up(&mut self, from: usize, to: usize) {
-        let Some(link) = self.links.get_mut(&(from, to)) else { return };
+        let Some(link) = self.links.get_mut(&(from, to)) else {
+            return;
+        };
         link.epoch += 1;
         if !std::mem::take(&mut link.connected) {
             return;
         }
         let (a, b) = (self.region_id(from), self.region_id(to));
-        self.give(from, Input::Disconnected { peer: b, direction: Direction::Out });
-        self.give(to, Input::Disconnected { peer: a, direction: Direction::In });
+        self.give(
+            from,
+            Input::Disconnected {
+                peer: b,
+                direction: Direction::Out,
+            },
+        );
+        self.give(
+            to,
+            Input::Disconnected {
+                peer: a,
+                direction: Direction::In,
+            },
+        );
         self.at(100, Event::Dial { from, to });
     }
 
@@ -310,7 +397,10 @@ impl World {
         r.shard.as_ref()?;
         r.next_request += 1;
         let id = RequestId(r.next_request);
-        let request = Request { commands, idempotency_key: None };
+        let request = Request {
+            commands,
+            idempotency_key: None,
+        };
         self.give(region, Input::Request { id, request });
         Some(id)
     }
@@ -324,7 +414,9 @@ impl World {
             if at > until {
                 break;
             }
-            let Some(event) = self.events.remove(&(at, n)) else { break };
+            let Some(event) = self.events.remove(&(at, n)) else {
+                break;
+            };
             self.now_ms = at;
             self.set_clocks();
             self.happen(event);
@@ -335,7 +427,8 @@ impl World {
 
     fn set_clocks(&mut self) {
         for r in &self.regions {
-            r.clock.set((EPOCH_MS + self.now_ms).saturating_add_signed(r.skew_ms));
+            r.clock
+                .set((EPOCH_MS + self.now_ms).saturating_add_signed(r.skew_ms));
         }
     }
 
@@ -347,7 +440,11 @@ impl World {
     fn now(&self, region: usize) -> Now {
         let skew = self.regions.get(region).map_or(0, |r| r.skew_ms);
         let wall_ms = (EPOCH_MS + self.now_ms).saturating_add_signed(skew);
-        Now { wall_ms, store_ms: wall_ms, monotonic_ms: self.now_ms }
+        Now {
+            wall_ms,
+            store_ms: wall_ms,
+            monotonic_ms: self.now_ms,
+        }
     }
 
     fn region_id(&self, region: usize) -> RegionId {
@@ -374,7 +471,15 @@ impl World {
                 trace.push(format!("{} r{region} {output:?}", self.now_ms));
             }
             match output {
-                Output::Load { id, load } => self.at(STORE_MS, Event::Load { region, life, id, load }),
+                Output::Load { id, load } => self.at(
+                    STORE_MS,
+                    Event::Load {
+                        region,
+                        life,
+                        id,
+                        load,
+                    },
+                ),
                 Output::Commit(commit) => {
                     if let Some(r) = self.regions.get_mut(region) {
                         r.commits.push_back((life, commit));
@@ -390,7 +495,11 @@ impl World {
                 Output::Inspected { .. } | Output::Members(_) => {}
                 Output::Send { peer, message } => self.send(region, peer, &message),
                 Output::Back { peer, message } => self.send_back(region, peer, &message),
-                Output::Close { peer, direction, reason } => {
+                Output::Close {
+                    peer,
+                    direction,
+                    reason,
+                } => {
                     if let Some(trace) = &mut self.trace {
                         trace.push(format!("{} r{region} closes {peer}: {reason}", self.now_ms));
                     }
@@ -427,7 +536,9 @@ impl World {
     }
 
     fn send_back(&mut self, region: usize, peer: RegionId, message: &BackMessage) {
-        let Some(dialler) = self.index_of(peer) else { return };
+        let Some(dialler) = self.index_of(peer) else {
+            return;
+        };
         if let Ok(bytes) = message.to_bytes() {
             self.transmit(dialler, region, bytes, true);
         }
@@ -435,28 +546,55 @@ impl World {
 
     fn transmit(&mut self, from: usize, to: usize, bytes: Vec<u8>, back: bool) {
         let now = self.now_ms;
-        let Some(link) = self.links.get_mut(&(from, to)) else { return };
+        let Some(link) = self.links.get_mut(&(from, to)) else {
+            return;
+        };
         if !link.connected {
             return;
         }
-        let jitter = if link.jitter_ms == 0 { 0 } else { self.chance.below(link.jitter_ms) };
+        let jitter = if link.jitter_ms == 0 {
+            0
+        } else {
+            self.chance.below(link.jitter_ms)
+        };
         let slot = &mut link.arrives[usize::from(back)];
         let arrives = (now + link.latency_ms + jitter).max(*slot);
         *slot = arrives;
         let epoch = link.epoch;
-        self.at(arrives - now, Event::Message { from, to, epoch, bytes, back });
+        self.at(
+            arrives - now,
+            Event::Message {
+                from,
+                to,
+                epoch,
+                bytes,
+                back,
+            },
+        );
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::Commit { region, life } => self.commit(region, life),
-            Event::Outcome { region, life, batch, outcome } => {
+            Event::Outcome {
+                region,
+                life,
+                batch,
+                outcome,
+            } => {
                 if self.regions.get(region).is_some_and(|r| r.life == life) {
                     self.give(region, Input::Committed { batch, outcome });
                 }
             }
-            Event::Load { region, life, id, load } => {
-                let Some(r) = self.regions.get(region).filter(|r| r.life == life) else { return };
+            Event::Load {
+                region,
+                life,
+                id,
+                load,
+            } => {
+                let Some(r) = self.regions.get(region).filter(|r| r.life == life) else {
+                    return;
+                };
                 let result = if r.store_up {
                     r.store.load(ShardId(0), &load).map_err(|e| e.to_string())
                 } else {
@@ -466,16 +604,41 @@ impl World {
             }
             Event::Claim { region, life } => self.claim(region, life),
             Event::Dial { from, to } => self.dial(from, to),
-            Event::Greet { from, to, epoch, hello, life } => self.greet(from, to, epoch, hello, life),
-            Event::Welcome { from, to, epoch, hello } => {
+            Event::Greet {
+                from,
+                to,
+                epoch,
+                hello,
+                life,
+            } => self.greet(from, to, epoch, hello, life),
+            Event::Welcome {
+                from,
+                to,
+                epoch,
+                hello,
+            } => {
                 let peer = self.region_id(to);
-                if self.links.get(&(from, to)).is_some_and(|l| l.epoch == epoch && l.connected) {
+                if self
+                    .links
+                    .get(&(from, to))
+                    .is_some_and(|l| l.epoch == epoch && l.connected)
+                {
                     let welcome = Box::new(Welcome { hello: *hello });
                     self.give(from, Input::Connected { peer, welcome });
                 }
             }
-            Event::Message { from, to, epoch, bytes, back } => {
-                if self.links.get(&(from, to)).is_none_or(|l| l.epoch != epoch || !l.connected) {
+            Event::Message {
+                from,
+                to,
+                epoch,
+                bytes,
+                back,
+            } => {
+                if self
+                    .links
+                    .get(&(from, to))
+                    .is_none_or(|l| l.epoch != epoch || !l.connected)
+                {
                     return;
                 }
                 if back {
@@ -491,13 +654,21 @@ impl World {
                 }
             }
             Event::Tick { region, life } => {
-                if self.regions.get(region).is_some_and(|r| r.life == life && r.shard.is_some()) {
+                if self
+                    .regions
+                    .get(region)
+                    .is_some_and(|r| r.life == life && r.shard.is_some())
+                {
                     self.give(region, Input::Tick);
                     self.at(TICK_MS, Event::Tick { region, life });
                 }
             }
             Event::Wake { region, life } => {
-                if self.regions.get(region).is_some_and(|r| r.life == life && r.shard.is_some()) {
+                if self
+                    .regions
+                    .get(region)
+                    .is_some_and(|r| r.life == life && r.shard.is_some())
+                {
                     self.give(region, Input::Tick);
                 }
             }
@@ -505,19 +676,33 @@ impl World {
     }
 
     fn commit(&mut self, region: usize, life: u64) {
-        let Some(r) = self.regions.get_mut(region) else { return };
+        let Some(r) = self.regions.get_mut(region) else {
+            return;
+        };
         if r.commits.front().is_none_or(|(l, _)| *l != life) {
             return;
         }
-        let Some((_, commit)) = r.commits.pop_front() else { return };
+        let Some((_, commit)) = r.commits.pop_front() else {
+            return;
+        };
         let batch = commit.batch;
         let outcome = r.store.commit(&commit);
-        self.at(STORE_MS, Event::Outcome { region, life, batch, outcome });
+        self.at(
+            STORE_MS,
+            Event::Outcome {
+                region,
+                life,
+                batch,
+                outcome,
+            },
+        );
     }
 
     fn claim(&mut self, region: usize, life: u64) {
         let random = self.chance.bits16();
-        let Some(r) = self.regions.get_mut(region).filter(|r| r.life == life) else { return };
+        let Some(r) = self.regions.get_mut(region).filter(|r| r.life == life) else {
+            return;
+        };
         if !r.store_up {
             return self.at(50, Event::Claim { region, life });
         }
@@ -532,15 +717,27 @@ impl World {
             self.give(region, Input::Committed { batch, outcome });
         }
         match claimed {
-            Ok(claim) => self.give(region, Input::Claimed { claim: Box::new(claim), random }),
+            Ok(claim) => self.give(
+                region,
+                Input::Claimed {
+                    claim: Box::new(claim),
+                    random,
+                },
+            ),
             Err(_) => self.at(50, Event::Claim { region, life }),
         }
     }
 
     fn dial(&mut self, from: usize, to: usize) {
         let now = self.now(from);
-        let ready = self.regions.get(from).and_then(|r| r.shard.as_ref()).is_some_and(Shard::is_claimed);
-        let Some(link) = self.links.get(&(from, to)) else { return };
+        let ready = self
+            .regions
+            .get(from)
+            .and_then(|r| r.shard.as_ref())
+            .is_some_and(Shard::is_claimed);
+        let Some(link) = self.links.get(&(from, to)) else {
+            return;
+        };
         if link.connected || self.regions.get(from).is_none_or(|r| r.shard.is_none()) {
             return;
         }
@@ -548,16 +745,33 @@ impl World {
             return self.at(100, Event::Dial { from, to });
         }
         let (latency, epoch) = (link.latency_ms, link.epoch);
-        let Some(hello) = self.regions.get(from).and_then(|r| r.shard.as_ref()).map(|s| s.greeting(now)) else {
+        let Some(hello) = self
+            .regions
+            .get(from)
+            .and_then(|r| r.shard.as_ref())
+            .map(|s| s.greeting(now))
+        else {
             return;
         };
         let life = self.regions.get(from).map_or(0, |r| r.life);
-        self.at(latency, Event::Greet { from, to, epoch, hello: Box::new(hello), life });
+        self.at(
+            latency,
+            Event::Greet {
+                from,
+                to,
+                epoch,
+                hello: Box::new(hello),
+                life,
+            },
+        );
     }
 
     fn greet(&mut self, from: usize, to: usize, epoch: u64, hello: Box<Hello>, life: u64) {
         let now = self.now(to);
-        let current = self.links.get(&(from, to)).is_some_and(|l| l.epoch == epoch && l.up && !l.connected);
+        let current = self
+            .links
+            .get(&(from, to))
+            .is_some_and(|l| l.epoch == epoch && l.up && !l.connected);
         if !current || self.regions.get(from).is_none_or(|r| r.life != life) {
             return;
         }
@@ -565,7 +779,9 @@ impl World {
             Some(shard) if shard.is_claimed() => shard.admit(&hello, now).ok(),
             Some(_) | None => None,
         };
-        let Some(ours) = admitted else { return self.at(100, Event::Dial { from, to }) };
+        let Some(ours) = admitted else {
+            return self.at(100, Event::Dial { from, to });
+        };
         let latency = match self.links.get_mut(&(from, to)) {
             Some(link) => {
                 link.connected = true;
@@ -574,14 +790,21 @@ impl World {
             }
             None => return,
         };
-        let peer = self.region_id(from);
-        self.give(to, Input::Accepted { peer, hello });
-        self.at(latency, Event::Welcome { from, to, epoch, hello: Box::new(ours) });
         // What the listener sends back arrives after the welcome.
         if let Some(link) = self.links.get_mut(&(from, to)) {
-            let slot = &mut link.arrives[1];
-            *slot = (*slot).max(self.now_ms + latency);
+            link.arrives = [0, self.now_ms + latency];
         }
+        self.at(
+            latency,
+            Event::Welcome {
+                from,
+                to,
+                epoch,
+                hello: Box::new(ours),
+            },
+        );
+        let peer = self.region_id(from);
+        self.give(to, Input::Accepted { peer, hello });
     }
 
     // -- what can be seen
@@ -596,8 +819,19 @@ impl World {
     pub fn state(&self, region: usize) -> Option<String> {
         let shard = self.regions.get(region)?.shard.as_ref()?;
         let status = shard.status(self.now(region));
-        let digests: Vec<_> = status.digests.iter().enumerate().filter(|(_, d)| **d != 0).collect();
+        let digests: Vec<_> = status
+            .digests
+            .iter()
+            .enumerate()
+            .filter(|(_, d)| **d != 0)
+            .collect();
         Some(format!("{} {digests:?}", status.vector))
+    }
+
+    /// How many keys a region holds.
+    pub fn keys(&self, region: usize) -> u64 {
+        let shard = self.regions.get(region).and_then(|r| r.shard.as_ref());
+        shard.map_or(0, |s| s.status(self.now(region)).keys)
     }
 
     /// Why a region's node stopped for good, if it did.

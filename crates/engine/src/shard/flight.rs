@@ -351,9 +351,7 @@ impl Shard {
         }
         self.paused_until_ms = self.now.monotonic_ms + REFUSED_PAUSE_MS;
         self.upkeep.refusal = Some(reason.to_owned());
-        out.push(Output::Wake {
-            at_ms: self.paused_until_ms,
-        });
+        self.wake(self.paused_until_ms, out);
         self.fall_back(later, out);
     }
 

@@ -202,6 +202,8 @@ pub struct Shard {
     joining: Option<snapshot::Joining>,
     exchange: Exchange,
     turn: u8,
+    /// The next wake-up that was asked for.
+    wake_ms: Option<u64>,
 }
 
 impl Shard {
@@ -243,6 +245,7 @@ impl Shard {
             joining: None,
             exchange: Exchange::new(config.exchange.clone(), me, 0),
             turn: 0,
+            wake_ms: None,
             config,
         }
     }
@@ -255,6 +258,7 @@ impl Shard {
     /// Takes one input and says what to do now. See [`crate::api`] for what the driver promises.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         self.now = now;
+        self.wake_ms = self.wake_ms.filter(|at| *at > now.monotonic_ms);
         match input {
             Input::Request { id, request } => self.request(id, request, out),
             Input::Connected { peer, welcome } => {
@@ -331,6 +335,14 @@ impl Shard {
         applied
     }
 
+    /// Asks to be woken at `at_ms` (monotonic), unless that is earlier already.
+    fn wake(&mut self, at_ms: u64, out: &mut Vec<Output>) {
+        if self.wake_ms.is_none_or(|asked| at_ms < asked) {
+            self.wake_ms = Some(at_ms);
+            out.push(Output::Wake { at_ms });
+        }
+    }
+
     /// The expiry clock: the store's TIME, never less than what was committed.
     fn expiry_now(&self) -> u64 {
         self.now.store_ms.max(self.next.expiry_ms)
@@ -357,7 +369,7 @@ impl Shard {
             shard: self.config.shard,
             shards: self.config.shards,
             formats: cartograph_replica::message::Formats::OURS,
-            fresh: self.fresh && self.done.vector.is_empty(),
+            fresh: self.done.vector.is_empty() && self.members.regions.is_empty(),
             members: self.members.regions.keys().copied().collect(),
             report: self.exchange.report(now.wall_ms),
         }

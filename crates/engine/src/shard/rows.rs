@@ -105,9 +105,7 @@ impl Shard {
                 self.rows.loading.remove(&key);
                 if result.is_err() {
                     self.rows.paused_until_ms = self.now.monotonic_ms + PAUSE_MS;
-                    out.push(Output::Wake {
-                        at_ms: self.rows.paused_until_ms,
-                    });
+                    self.wake(self.rows.paused_until_ms, out);
                 }
             }
             (Some(Purpose::Reading(reading)), result) => self.read(reading, result, out),

@@ -366,9 +366,7 @@ impl Shard {
         }
         if let Some(at) = self.exchange.next_wake(self.now.wall_ms) {
             let in_ms = at.saturating_sub(self.now.wall_ms);
-            out.push(Output::Wake {
-                at_ms: self.now.monotonic_ms + in_ms,
-            });
+            self.wake(self.now.monotonic_ms + in_ms, out);
         }
     }
 

@@ -263,9 +263,7 @@ impl Shard {
                     v0,
                     cursor: Vec::new(),
                 });
-                out.push(Output::Wake {
-                    at_ms: self.now.monotonic_ms + EVERY_MS,
-                });
+                self.wake(self.now.monotonic_ms + EVERY_MS, out);
             }
             (Reading::SnapshotKeys { peer, snapshot }, result) => self.snapshot_keys(peer, snapshot, result),
             (Reading::Log { peer, origin, from }, result) => {
@@ -276,9 +274,7 @@ impl Shard {
                 self.exchange.loaded_log(peer, origin, from, records);
             }
             (Reading::Reply { id }, Ok(Loaded::Reply(kept))) => self.reply_loaded(id, kept),
-            (Reading::Reply { .. }, _) => out.push(Output::Wake {
-                at_ms: self.now.monotonic_ms + EVERY_MS,
-            }),
+            (Reading::Reply { .. }, _) => self.wake(self.now.monotonic_ms + EVERY_MS, out),
         }
     }
 
