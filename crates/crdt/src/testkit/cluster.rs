@@ -118,6 +118,11 @@ impl Cluster {
         })
     }
 
+    /// Knows the replicas of another cluster, whose entries it is to be given.
+    pub fn replicas_of(&mut self, other: &Cluster) {
+        self.replicas.clone_from(&other.replicas);
+    }
+
     fn counts(&self, vector: &VersionVector) -> [u64; REPLICAS_MAX] {
         let mut counts = [0; REPLICAS_MAX];
         for (count, replica) in counts.iter_mut().zip(&self.replicas) {

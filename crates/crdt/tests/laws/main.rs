@@ -1,6 +1,7 @@
 //! The promises of this crate, as laws and against oracles. Histories per test: `CARTOGRAPH_HISTORIES`; the first
 //! seed: `CARTOGRAPH_SEED`.
 
+mod laws;
 mod oracle;
 mod regressions;
 
