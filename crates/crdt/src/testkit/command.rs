@@ -19,6 +19,13 @@ pub enum Ttl {
     In(u64),
 }
 
+/// What a replaced key does with the expiry that it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replaced {
+    Keeping,
+    With(Option<u64>),
+}
+
 /// One command. Elements are named by small numbers, values too.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names are Redis's, the fields say what they are")]
@@ -138,7 +145,7 @@ pub enum Command {
     },
 }
 
-fn text(value: impl ToString) -> Value {
+fn text(value: &impl ToString) -> Value {
     Value::Bytes(value.to_string().into_bytes())
 }
 
@@ -157,7 +164,7 @@ impl Cluster {
         match command {
             Command::Set { key, value, ttl } => self.set(w, *key, text(value), *ttl),
             Command::SetText { key, value } => {
-                self.set(w, *key, text(char::from(b'p' + value % 8)), Ttl::Never)
+                self.set(w, *key, text(&char::from(b'p' + value % 8)), Ttl::Never);
             }
             Command::Append { key, text: added } => {
                 if let Ok(v) = self.look_as(w, *key, Type::String) {
@@ -194,7 +201,7 @@ impl Cluster {
                     w,
                     *key,
                     Type::Hash,
-                    vec![(elem(Type::Hash, *field), text(char::from(b'p' + t % 8)))],
+                    vec![(elem(Type::Hash, *field), text(&char::from(b'p' + t % 8)))],
                 );
             }
             Command::ZAdd { key, member, score } => {
@@ -237,7 +244,7 @@ impl Cluster {
             }
             Command::Store { key, members } => {
                 let v = self.look(w, *key);
-                self.replace(w, *key, v.as_ref(), Type::Set, Some(None));
+                self.replace(w, *key, v.as_ref(), Type::Set, Replaced::With(None));
                 for m in members {
                     self.emit(w, *key, Kind::Add(elem(Type::Set, *m)));
                 }
@@ -306,23 +313,24 @@ impl Cluster {
         self.emit(w, key, Kind::Delete);
     }
 
-    /// The key becomes something else; `ttl` is `None` to keep the expiry.
-    fn replace(
-        &mut self,
-        w: &mut Writing,
-        key: usize,
-        v: Option<&KeyState>,
-        ty: Type,
-        ttl: Option<Option<u64>>,
-    ) {
+    /// The key becomes something else.
+    fn replace(&mut self, w: &mut Writing, key: usize, v: Option<&KeyState>, ty: Type, ttl: Replaced) {
         if v.is_some_and(|v| v.shown == Some(Type::HyperLogLog)) {
             self.emit(w, key, Kind::Wipe);
         }
-        self.emit(w, key, if ttl.is_none() { Kind::Clear } else { Kind::Delete });
+        self.emit(
+            w,
+            key,
+            if ttl == Replaced::Keeping {
+                Kind::Clear
+            } else {
+                Kind::Delete
+            },
+        );
         self.emit(w, key, Kind::Create(ty));
         match ttl {
-            Some(at) => self.emit(w, key, Kind::Expire(at)),
-            None => {
+            Replaced::With(at) => self.emit(w, key, Kind::Expire(at)),
+            Replaced::Keeping => {
                 if let Some(at) = v.and_then(|v| v.expiry) {
                     self.emit(w, key, Kind::Restate(at));
                 }
@@ -333,9 +341,9 @@ impl Cluster {
     fn set(&mut self, w: &mut Writing, key: usize, value: Value, ttl: Ttl) {
         let v = self.look(w, key);
         let ttl = match ttl {
-            Ttl::Keep if v.is_some() => None,
-            Ttl::Keep | Ttl::Never => Some(None),
-            Ttl::In(ms) => Some(Some(self.regions[w.region].clock() + ms)),
+            Ttl::Keep if v.is_some() => Replaced::Keeping,
+            Ttl::Keep | Ttl::Never => Replaced::With(None),
+            Ttl::In(ms) => Replaced::With(Some(self.regions[w.region].clock() + ms)),
         };
         self.replace(w, key, v.as_ref(), Type::String, ttl);
         self.emit(w, key, Kind::Assign(STRING, value));
@@ -418,7 +426,7 @@ impl Cluster {
         let Some(v) = self.look(w, from) else { return };
         let old = self.look(w, to);
         let ty = v.shown.expect("something is shown");
-        self.replace(w, to, old.as_ref(), ty, Some(v.expiry));
+        self.replace(w, to, old.as_ref(), ty, Replaced::With(v.expiry));
         for (e, s) in v.of(ty) {
             let kind = match ty {
                 Type::Set => Kind::Add(*e),
@@ -470,11 +478,11 @@ impl Cluster {
 fn shown_value(base: Option<&Value>, increments: Option<&Exact>) -> Value {
     match (base, increments) {
         (Some(base), Some(sum)) => match number(base) {
-            Some(n) => text((n + sum.clone()).to_i64_saturating().0),
+            Some(n) => text(&(n + sum.clone()).to_i64_saturating().0),
             None => base.clone(),
         },
         (Some(base), None) => base.clone(),
-        (None, sum) => text(sum.cloned().unwrap_or_default().to_i64_saturating().0),
+        (None, sum) => text(&sum.cloned().unwrap_or_default().to_i64_saturating().0),
     }
 }
 

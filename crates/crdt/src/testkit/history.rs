@@ -110,6 +110,10 @@ impl Random {
         from + i64::try_from(self.below(usize::try_from(to - from + 1).expect("from <= to"))).expect("small")
     }
 
+    fn small(&mut self, n: usize) -> u8 {
+        u8::try_from(self.below(n)).expect("small")
+    }
+
     fn name(&mut self, n: usize) -> u16 {
         u16::try_from(self.below(n)).expect("small")
     }
@@ -268,12 +272,12 @@ fn command(random: &mut Random, profile: Profile, one_key: bool) -> Command {
         Profile::HyperLogLog => Command::PfAdd {
             key,
             register: random.name(2),
-            rank: 1 + random.below(3) as u8,
+            rank: 1 + random.small(3),
         },
         Profile::Ttl => match random.below(6) {
             0 => Command::Append {
                 key,
-                text: random.below(3) as u8,
+                text: random.small(3),
             },
             1 => set(random, key),
             2 => Command::HSet {
@@ -329,7 +333,7 @@ fn any(random: &mut Random, key: usize) -> Command {
         _ => Command::PfAdd {
             key,
             register: random.name(2),
-            rank: 1 + random.below(3) as u8,
+            rank: 1 + random.small(3),
         },
     }
 }
@@ -371,11 +375,11 @@ fn string(random: &mut Random, key: usize) -> Command {
         }
         3 => Command::SetText {
             key,
-            value: random.below(3) as u8,
+            value: random.small(3),
         },
         4 => Command::Append {
             key,
-            text: random.below(3) as u8,
+            text: random.small(3),
         },
         _ => Command::IncrBy {
             key,
@@ -398,7 +402,7 @@ fn hash(random: &mut Random, key: usize) -> Command {
         3 => Command::HSetText {
             key,
             field,
-            text: random.below(3) as u8,
+            text: random.small(3),
         },
         4 | 5 => Command::HDel {
             key,

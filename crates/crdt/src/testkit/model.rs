@@ -117,8 +117,7 @@ pub fn kills(x: &Operation, o: &Operation) -> bool {
         Kind::Wipe => state.is_some_and(|e| e.ty == Type::HyperLogLog) && !before(x, o),
         Kind::Delete => seen,
         Kind::Clear => seen && state.is_some(),
-        Kind::Remove(e) => seen && state == Some(*e),
-        Kind::Assign(e, _) => seen && state == Some(*e),
+        Kind::Remove(e) | Kind::Assign(e, _) => seen && state == Some(*e),
         Kind::Expire(_) => seen && matches!(o.kind, Kind::Expire(_) | Kind::Restate(_)),
         Kind::Restate(_) => seen && matches!(o.kind, Kind::Restate(_)),
         Kind::Create(_) => seen && matches!(o.kind, Kind::Create(_)),
@@ -277,13 +276,11 @@ impl Model {
     }
 
     fn intern(&mut self, item: (Vec<usize>, usize)) -> usize {
-        match self.items.iter().position(|i| *i == item) {
-            Some(at) => at,
-            None => {
-                self.items.push(item);
-                self.items.len() - 1
-            }
+        if let Some(at) = self.items.iter().position(|i| *i == item) {
+            return at;
         }
+        self.items.push(item);
+        self.items.len() - 1
     }
 
     fn rank(&self, i: usize) -> (Hlc, Reverse<u16>, usize, Position) {

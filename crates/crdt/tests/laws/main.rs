@@ -4,6 +4,7 @@
 mod laws;
 mod oracle;
 mod regressions;
+mod second_oracle;
 
 use cartograph_crdt::testkit::history::{Check, Profile};
 
