@@ -16,7 +16,7 @@ use crate::causal::{Origin, VersionVector};
 use crate::counter_reset::Cell;
 use crate::exact::Exact;
 use crate::ids::{Dot, Position};
-use crate::set_add_wins::join_dots;
+use crate::set_add_wins::{insert, join_dots};
 
 /// A place in one owner's increments of a cell, and the exact sum up to there. `at` is `None` before the first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -197,7 +197,7 @@ pub struct Imported {
     pub spans: Spans,
     /// What of it was removed.
     pub removed: Spans,
-    /// The last removal, by which a dead import waits for stability.
+    /// The greatest removal, by which a dead import waits for stability.
     pub removal: Option<Dot>,
 }
 
@@ -251,7 +251,7 @@ impl Imports {
                 Ok(at) => {
                     if let Some(cell) = self.cells.get_mut(at) {
                         cell.spans.join(&spans);
-                        cell.dots.push(origin.dot);
+                        insert(&mut cell.dots, origin.dot);
                     }
                 }
                 Err(at) => self.cells.insert(
@@ -292,10 +292,10 @@ impl Imports {
             let seen = Spans::new(of_cell.map(|n| n.span.clone()));
             if cell.dots.iter().all(|d| origin.has_seen(d)) {
                 cell.removed = cell.spans.clone();
-                cell.removal = Some(origin.dot);
+                cell.removal = cell.removal.max(Some(origin.dot));
             } else if !seen.is_empty() {
                 cell.removed.join(&seen);
-                cell.removal = Some(origin.dot);
+                cell.removal = cell.removal.max(Some(origin.dot));
             }
         }
     }

@@ -136,6 +136,7 @@ impl History {
         let conditions = Conditions {
             regions,
             odd_clocks: random.one_in(3),
+            losses: false,
             seed,
         };
         let length = 6 + random.below(26);
@@ -149,7 +150,11 @@ impl History {
 
     /// Plays it, compares after each step, brings everything together, then checks.
     pub fn play(&self, check: Check) {
-        let mut cluster = Cluster::new(self.conditions);
+        let losses = self.steps.iter().any(|s| matches!(s, Step::Restart(_, true)));
+        let mut cluster = Cluster::new(Conditions {
+            losses,
+            ..self.conditions
+        });
         for step in &self.steps {
             perform(&mut cluster, step);
         }

@@ -93,6 +93,8 @@ pub struct Region {
     pub unsettled: [Option<VersionVector>; KEYS],
     /// What was durable when the region last told anyone what it has.
     pub checkpoint: Option<Box<Region>>,
+    /// Keys that changed since they were last compared.
+    pub dirty: [bool; KEYS],
     /// The vector (with what rows were ahead of it) at each batch.
     batches: Vec<VersionVector>,
     table: ReplicaTable,
@@ -119,6 +121,7 @@ impl Region {
             snapshot: None,
             unsettled: [const { None }; KEYS],
             checkpoint: None,
+            dirty: [false; KEYS],
             batches: vec![VersionVector::new()],
             table: ReplicaTable::default(),
             stored: [const { None }; KEYS],
@@ -372,6 +375,7 @@ impl Region {
         let mut had = self.vector.clone();
         let batch = self.batches.len() as u64;
         for (key, touched) in std::mem::take(&mut self.touched) {
+            self.dirty[key] = true;
             let mut row = self.rows[key].take().expect("a touched row is loaded");
             row.header.ahead.forget(&self.vector);
             had.join(&row.header.ahead);

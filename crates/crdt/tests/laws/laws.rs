@@ -114,11 +114,12 @@ fn any_order_of_delivery_gives_the_same_rows(cluster: &mut Cluster) {
     let conditions = Conditions {
         regions: 2,
         odd_clocks: false,
+        losses: false,
         seed: 7,
     };
     let mut observer = Cluster::new(conditions);
     observer.model = cluster.model.clone();
-    observer.entries = cluster.entries.clone();
+    observer.entries.clone_from(&cluster.entries);
     observer.replicas_of(cluster);
     // One gets everything in order, one shuffled, split and with repeats.
     observer.receive(0, &pool);

@@ -1,5 +1,11 @@
 //! The promises of this crate, as laws and against oracles. Histories per test: `CARTOGRAPH_HISTORIES`; the first
 //! seed: `CARTOGRAPH_SEED`.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this binary is tests"
+)]
 
 mod laws;
 mod oracle;
