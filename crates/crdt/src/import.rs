@@ -7,7 +7,8 @@
 //! again. A removal in the target takes back the spans that it had seen, by the same arithmetic: they stay removed
 //! even when another fold brings the same increments again.
 //!
-//! A source's register value is imported as a cell with a single increment: the assignment's dot is its tag.
+//! A source's register value is imported as a cell with a single increment: the assignment's dot is its tag. What had
+//! been folded into the source is imported under a name of its own ([`ImportedSpan::of_imported`]).
 
 use bincode::{Decode, Encode};
 
@@ -15,7 +16,7 @@ use crate::causal::{Origin, VersionVector};
 use crate::counter_reset::Cell;
 use crate::exact::Exact;
 use crate::ids::{Dot, Position};
-use crate::set_add_wins::join_dots;
+use crate::set_add_wins::{insert, join_dots};
 
 /// A place in one owner's increments of a cell, and the exact sum up to there. `at` is `None` before the first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -166,6 +167,21 @@ impl ImportedSpan {
             span,
         }
     }
+
+    /// What folding takes of increments that had themselves been folded into the source.
+    ///
+    /// They get a new name, made of the source's and of the one that they have there. Under the old one they would be
+    /// lost when they are folded back to where they were once removed: a removed import stays removed.
+    pub fn of_imported(source: &[u8], imported: ImportedSpan) -> Self {
+        // Bounded, however often a cart is folded on: the key, then a digest of the rest of the way.
+        let mut path = source.to_vec();
+        path.push(0);
+        path.extend_from_slice(&xxhash_rust::xxh3::xxh3_128(&imported.source).to_le_bytes());
+        ImportedSpan {
+            source: path,
+            ..imported
+        }
+    }
 }
 
 /// One source cell, as far as it was folded in, and as far as that was removed again.
@@ -181,7 +197,7 @@ pub struct Imported {
     pub spans: Spans,
     /// What of it was removed.
     pub removed: Spans,
-    /// The last removal, by which a dead import waits for stability.
+    /// The greatest removal, by which a dead import waits for stability.
     pub removal: Option<Dot>,
 }
 
@@ -235,7 +251,7 @@ impl Imports {
                 Ok(at) => {
                     if let Some(cell) = self.cells.get_mut(at) {
                         cell.spans.join(&spans);
-                        cell.dots.push(origin.dot);
+                        insert(&mut cell.dots, origin.dot);
                     }
                 }
                 Err(at) => self.cells.insert(
@@ -276,10 +292,10 @@ impl Imports {
             let seen = Spans::new(of_cell.map(|n| n.span.clone()));
             if cell.dots.iter().all(|d| origin.has_seen(d)) {
                 cell.removed = cell.spans.clone();
-                cell.removal = Some(origin.dot);
+                cell.removal = cell.removal.max(Some(origin.dot));
             } else if !seen.is_empty() {
                 cell.removed.join(&seen);
-                cell.removal = Some(origin.dot);
+                cell.removal = cell.removal.max(Some(origin.dot));
             }
         }
     }

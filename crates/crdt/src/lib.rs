@@ -25,6 +25,8 @@ pub mod register_mv;
 pub mod row;
 pub mod set_add_wins;
 pub mod stored;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use causal::{Origin, VersionVector};
 pub use effect::{Effect, ElementId, Observed, Score, Type, Value};

@@ -63,7 +63,8 @@ impl AddWinsMember {
     }
 }
 
-fn insert(dots: &mut Vec<Dot>, dot: Dot) {
+/// Puts `dot` in its place among `dots`, which ascend.
+pub(crate) fn insert(dots: &mut Vec<Dot>, dot: Dot) {
     if let Err(at) = dots.binary_search(&dot) {
         dots.insert(at, dot);
     }
