@@ -13,6 +13,7 @@
 //! [`explain`] says of each line which replica wrote what, and which rule decided.
 
 pub mod cart;
+pub mod explain;
 
 pub mod fold;
 pub mod input;
