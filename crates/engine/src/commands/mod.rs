@@ -15,7 +15,7 @@
 //! here.
 
 mod hashes;
-mod hyperloglog;
+pub(crate) mod hyperloglog;
 mod keys;
 mod numbers;
 mod sets;
