@@ -325,6 +325,11 @@ impl Row {
         self.summary.counters == 0 && top.all(|(r, n)| r == origin.dot.replica || n <= origin.context.get(r))
     }
 
+    /// Does it hold a HyperLogLog and no other element, not even a dead one?
+    fn is_hyperloglog_only(&self) -> bool {
+        self.summary.counters == 0 && self.summary.types() == 1 && self.summary.live_of(Type::HyperLogLog) > 0
+    }
+
     /// What must be loaded before `effect` can be applied.
     pub fn lacks(&self, effect: &Effect, origin: &Origin<'_>) -> Needs {
         if self.complete {
@@ -332,7 +337,9 @@ impl Row {
         }
         match effect {
             Effect::Delete { .. } | Effect::Clear { .. } if !self.can_drop(origin) => Needs::Everything,
-            Effect::Wipe if self.summary.types() > 1 => Needs::Everything,
+            Effect::Wipe if self.summary.live_of(Type::HyperLogLog) > 0 && !self.is_hyperloglog_only() => {
+                Needs::Everything
+            }
             Effect::Delete { .. }
             | Effect::Clear { .. }
             | Effect::Wipe
@@ -368,11 +375,10 @@ impl Row {
             Needs::Nothing,
             "an effect was applied before its row was loaded"
         );
-        // A write that had not seen a revoke is beaten by it. What it removed had not seen the revoke either.
-        if *effect != Effect::Revoke && self.header.revokes.iter().any(|r| !origin.has_seen(r)) {
-            if matches!(effect, Effect::Wipe) {
-                self.header.wipes.push(origin.dot);
-            }
+        // A write that had not seen a revoke is beaten by it. What it removed had not seen the revoke either; but what
+        // a wipe beats may have.
+        let removes_concurrent = matches!(effect, Effect::Revoke | Effect::Wipe);
+        if !removes_concurrent && self.header.revokes.iter().any(|r| !origin.has_seen(r)) {
             return;
         }
         match effect {
@@ -485,7 +491,7 @@ impl Row {
         if self.summary.live_of(Type::HyperLogLog) == 0 {
             return;
         }
-        if self.summary.types() == 1 && self.summary.counters == 0 {
+        if self.is_hyperloglog_only() {
             return self.forget_all(touched);
         }
         let ids: Vec<_> = self.live(Type::HyperLogLog).map(|(id, _)| id.clone()).collect();
