@@ -11,7 +11,7 @@ use crate::effect::{ElementId, Observed, Score, Type, Value};
 use crate::exact::Exact;
 use crate::hyperloglog::RankRegister;
 use crate::ids::{Dot, ReplicaId};
-use crate::import::Imports;
+use crate::import::{ImportedSpan, Imports};
 use crate::register_mv::MvRegister;
 use crate::set_add_wins::AddWinsMember;
 
@@ -24,6 +24,22 @@ pub struct RegisterCounter {
     pub counter: ObservedResetCounter,
     /// What was folded in from other keys.
     pub imports: Imports,
+}
+
+impl RegisterCounter {
+    /// What folding this line into another takes of it, under the name of the key `source`: the base that is shown,
+    /// as the number `base` that it is read as; every live increment; and what was itself folded in here.
+    pub fn foldable(&self, source: &[u8], base: Option<Exact>) -> Vec<ImportedSpan> {
+        let winner = self.register.winner().zip(base);
+        let base = winner.map(|(written, value)| ImportedSpan::of_value(source, written.dot, value));
+        let cells = self
+            .counter
+            .live()
+            .map(|cell| ImportedSpan::of_cell(source, cell));
+        let imports = self.imports.observed().into_iter();
+        let imports = imports.map(|imported| ImportedSpan::of_imported(source, imported));
+        base.into_iter().chain(cells).chain(imports).collect()
+    }
 }
 
 /// One element's state.

@@ -7,7 +7,8 @@
 //! again. A removal in the target takes back the spans that it had seen, by the same arithmetic: they stay removed
 //! even when another fold brings the same increments again.
 //!
-//! A source's register value is imported as a cell with a single increment: the assignment's dot is its tag.
+//! A source's register value is imported as a cell with a single increment: the assignment's dot is its tag. What had
+//! been folded into the source is imported under a name of its own ([`ImportedSpan::of_imported`]).
 
 use bincode::{Decode, Encode};
 
@@ -164,6 +165,21 @@ impl ImportedSpan {
             source: source.to_vec(),
             tag: dot,
             span,
+        }
+    }
+
+    /// What folding takes of increments that had themselves been folded into the source.
+    ///
+    /// They get a new name, made of the source's and of the one that they have there. Under the old one they would be
+    /// lost when they are folded back to where they were once removed: a removed import stays removed.
+    pub fn of_imported(source: &[u8], imported: ImportedSpan) -> Self {
+        // Bounded, however often a cart is folded on: the key, then a digest of the rest of the way.
+        let mut path = source.to_vec();
+        path.push(0);
+        path.extend_from_slice(&xxhash_rust::xxh3::xxh3_128(&imported.source).to_le_bytes());
+        ImportedSpan {
+            source: path,
+            ..imported
         }
     }
 }
