@@ -17,7 +17,7 @@
 mod hashes;
 pub(crate) mod hyperloglog;
 mod keys;
-mod numbers;
+pub(crate) mod numbers;
 mod sets;
 mod sorted_sets;
 mod strings;

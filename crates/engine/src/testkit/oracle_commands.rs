@@ -9,6 +9,7 @@ use super::oracle::{Base, Id, Kind, Operation, Oracle, Written};
 use super::{Seen, View};
 use crate::command::{Command, Condition, End, Reply, SetExpiry, SetOperation, When, ZAddFlags};
 use crate::commands::hyperloglog::{estimate, register_and_rank};
+use crate::commands::numbers::refused;
 use crate::error::CommandError;
 use crate::number::{LongDouble, hincr_by_float, incr_by_float, parse_i64, zincr};
 
@@ -428,7 +429,7 @@ impl Run<'_> {
                 let view = self.typed(key, Type::String)?;
                 let old = text(&view);
                 self.refuse_saturated(key, &[], view.is_some())?;
-                let step = incr_by_float(old.as_deref(), by).map_err(|_| CommandError::NotAFloat)?;
+                let step = incr_by_float(old.as_deref(), by).map_err(refused)?;
                 self.bump_exactly(key, view.as_ref(), string_id(), step.delta)
             }
             other => self.rewrite(other),
@@ -565,7 +566,7 @@ impl Run<'_> {
                 );
                 let now = old(field);
                 self.refuse_saturated(key, field, view.is_some())?;
-                let step = hincr_by_float(now.as_deref(), by).map_err(|_| CommandError::HashNotAFloat)?;
+                let step = hincr_by_float(now.as_deref(), by).map_err(refused)?;
                 self.bump_exactly(key, view.as_ref(), (Type::Hash, field.clone()), step.delta)
             }
             other => unreachable!("no hash command: {other:?}"),
