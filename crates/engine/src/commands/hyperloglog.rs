@@ -50,7 +50,7 @@ fn murmur_hash_64a(bytes: &[u8]) -> u64 {
 
 /// The register that an element falls into, and its rank there: one more than the zero bits that its hash goes on
 /// with, at most [`RANK_MAX`].
-fn register_and_rank(element: &[u8]) -> (u16, u8) {
+pub(crate) fn register_and_rank(element: &[u8]) -> (u16, u8) {
     let hash = murmur_hash_64a(element);
     let register = u16::try_from(hash % u64::from(REGISTERS)).unwrap_or(0);
     let rest = hash >> REGISTER_BITS | 1 << (u32::from(RANK_MAX) - 1);
@@ -181,7 +181,7 @@ pub(super) fn pfmerge(w: &mut Writer<'_>, to: &[u8], from: &[Key]) -> Result<Rep
     clippy::cast_possible_truncation,
     reason = "an estimate is at most some 2^60, or infinite when every register is full: a cast saturates"
 )]
-fn estimate(ranks: impl Iterator<Item = u8>) -> i64 {
+pub(crate) fn estimate(ranks: impl Iterator<Item = u8>) -> i64 {
     let mut of_rank = [0_u32; RANK_MAX as usize + 1];
     for rank in ranks {
         if let Some(count) = of_rank.get_mut(usize::from(rank)) {

@@ -15,9 +15,9 @@
 //! here.
 
 mod hashes;
-mod hyperloglog;
+pub(crate) mod hyperloglog;
 mod keys;
-mod numbers;
+pub(crate) mod numbers;
 mod sets;
 mod sorted_sets;
 mod strings;

@@ -97,7 +97,7 @@ fn refuse_saturated(old: Option<&Text>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn refused(error: FloatError) -> CommandError {
+pub(crate) fn refused(error: FloatError) -> CommandError {
     match error {
         FloatError::NotAFloat => CommandError::NotAFloat,
         FloatError::HashNotAFloat => CommandError::HashNotAFloat,

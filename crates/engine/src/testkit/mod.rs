@@ -7,9 +7,12 @@
 //! - [`Cluster`]: a few of them, a clock, and delivery on demand
 //! - [`argv`]: Redis's own argument lists, for worked cases
 //! - [`oracle`]: the declarative second opinion
+//! - [`histories`]: random histories, played on both, a failing one shrunk
 
 pub mod argv;
+pub mod histories;
 pub mod oracle;
+mod oracle_commands;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -312,6 +315,17 @@ impl Replica {
             }
         }
     }
+
+    /// Drops what only a fully quiet cluster may: leftovers of keys without elements, and keys that expired before
+    /// `earliest_ms`, which every region's clock has passed. Everything applied here must be applied everywhere.
+    pub fn purge(&mut self, earliest_ms: u64) {
+        for row in self.rows.values_mut() {
+            row.collect_leftovers();
+            if row.header.expiry().is_some_and(|at| at <= earliest_ms) {
+                row.purge(&mut Touched::default());
+            }
+        }
+    }
 }
 
 /// Regions with ids 1, 2, 3 ... under one clock. Nothing is delivered until somebody says so.
@@ -373,15 +387,28 @@ impl Cluster {
         );
     }
 
-    /// Collects garbage in every region, by what all have.
+    /// Collects garbage in every region. What a member has applied counts there only once all that the member had
+    /// *written* by then is there too: else a reset looks stable while an increment is still on its way. `now_ms` must
+    /// have passed everywhere.
     pub fn collect(&mut self) {
-        let seen_by: BTreeMap<_, _> = self.regions.iter().map(|r| (r.id, r.vector.clone())).collect();
-        let stable = seen_by.values().fold(None, |all: Option<VersionVector>, vector| {
-            Some(all.map_or_else(|| vector.clone(), |all| all.meet(vector)))
-        });
-        let stable = stable.unwrap_or_default();
+        let vectors: BTreeMap<_, _> = self.regions.iter().map(|r| (r.id, r.vector.clone())).collect();
+        let quiet = self
+            .regions
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.vector == b.vector));
+        let now = self.now_ms;
         for region in &mut self.regions {
-            region.collect(&stable, &seen_by);
+            let mut counted = vectors.clone();
+            counted.retain(|member, vector| region.vector.get(*member) >= vector.get(*member));
+            let all = counted.len() == vectors.len();
+            let meet = counted
+                .values()
+                .fold(region.vector.clone(), |all, vector| all.meet(vector));
+            let stable = if all { meet } else { VersionVector::new() };
+            region.collect(&stable, &counted);
+            if quiet {
+                region.purge(now);
+            }
         }
     }
 
