@@ -6,5 +6,14 @@
 //!
 //! A failing property prints its seed and script; run that test again to replay them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::default_trait_access,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test: what is not as expected must fail loudly"
+)]
+
 mod scenarios;
 mod world;
