@@ -450,3 +450,7 @@ pub struct WireRow {
     /// What the sender had seen of the key when it read the row.
     pub vector: VersionVector,
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

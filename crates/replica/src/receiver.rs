@@ -3,7 +3,7 @@
 //! A receiver lives as long as the stream that the peer dialled. It never blocks the stream: entries go to the park,
 //! rows up to the driver. It acknowledges what is *committed* here, as soon as that grows but not more often than every
 //! few milliseconds, and when nothing happens every [`Config::idle_ms`], then with what we have heard of the others.
-//! What the park dropped it asks for once there is room again.
+//! What the park dropped it asks for again, soon when there is room, else later.
 
 use cartograph_crdt::{RegionId, ReplicaId, VersionVector};
 
@@ -13,6 +13,9 @@ use crate::exchange::{Action, Config, Event, LinkError};
 use crate::members::Members;
 use crate::message::{BackMessage, Message, Report};
 use crate::snapshot::Receiving;
+
+/// A full park asks again this much more seldom.
+const FULL_PARK_PATIENCE: u64 = 5;
 
 /// What a receiver needs to take a message.
 pub(crate) struct Inbox<'a> {
@@ -199,7 +202,10 @@ impl Receiver {
                 report: report.clone(),
             });
         }
-        if self.ask_again && park_has_room && is_due(self.asked_ms, config.resend_ms) <= now_ms {
+        if self
+            .ask_due(config, park_has_room)
+            .is_some_and(|due| due <= now_ms)
+        {
             self.ask_again = false;
             self.asked_ms = Some(now_ms);
             let vector = short.vector.clone();
@@ -218,6 +224,15 @@ impl Receiver {
         );
     }
 
+    /// When to ask again for what was dropped.
+    ///
+    /// SUBTLE: also while the park is full. It may be full of entries that wait for one which was dropped before it was
+    /// the next of its origin, and which nobody will send unless asked: only more seldom, most of the answer is dropped.
+    fn ask_due(&self, config: &Config, park_has_room: bool) -> Option<u64> {
+        let every_ms = config.resend_ms * if park_has_room { 1 } else { FULL_PARK_PATIENCE };
+        self.ask_again.then(|| is_due(self.asked_ms, every_ms))
+    }
+
     fn ack_due(&self, own: &VersionVector, config: &Config) -> u64 {
         let idle = is_due(self.full_ms, config.idle_ms);
         if self.acked == *own {
@@ -229,10 +244,8 @@ impl Receiver {
 
     /// When to poll next though nothing happens.
     pub(crate) fn next_wake(&self, own: &VersionVector, config: &Config, park_has_room: bool) -> u64 {
-        let ask = self.ask_again && park_has_room;
-        let ask = ask.then(|| is_due(self.asked_ms, config.resend_ms));
         let outbox = (!self.outbox.is_empty()).then_some(0);
-        let due = ask.into_iter().chain(outbox);
+        let due = self.ask_due(config, park_has_room).into_iter().chain(outbox);
         due.fold(self.ack_due(own, config), u64::min)
     }
 }

@@ -155,10 +155,13 @@ impl Sender {
         }
     }
 
-    /// The peer dropped something: send again from here.
+    /// The peer dropped something: send again from here. What is being relayed goes on being relayed, or a peer that
+    /// drops often would wait for the relay each time.
     pub(crate) fn resend(&mut self, vector: VersionVector) {
         if self.serving.is_none() {
+            let relays = std::mem::take(&mut self.relays);
             self.restart(vector);
+            self.relays = relays;
         }
     }
 
