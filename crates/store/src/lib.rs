@@ -16,6 +16,7 @@
 //! claim raises the fence, and the first one's commits are refused from then on), but it takes the shard over.
 
 pub mod backoff;
+pub mod embedded;
 pub mod error;
 pub mod hyperloglog;
 pub mod kv;
@@ -24,6 +25,7 @@ pub mod memory;
 pub mod redis;
 pub mod store;
 
+pub use embedded::EmbeddedStore;
 pub use error::Error;
 pub use memory::{Clock, ManualClock, MemoryStore, SharedMemoryStore, SystemClock};
 pub use redis::{RedisConfig, RedisStore};
