@@ -1,9 +1,8 @@
 //! A private Redis or Valkey server: finds the program on PATH, starts it with given arguments, waits until it
-//! answers, and kills it by its process id when dropped. For tests and tools; nothing here restarts or supervises.
+//! accepts connections, and kills it by its process id when dropped. For tests and tools; nothing here restarts or supervises.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +15,12 @@ pub const VERSION_MIN: (u32, u32) = (6, 2);
 
 /// How long a server may take to answer.
 pub const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a server writes when it accepts connections.
+const READY: &str = "Ready to accept connections";
+
+/// How many ports are tried.
+const PORTS_TRIED: u32 = 3;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,7 @@ pub enum LaunchError {
         #[source]
         source: std::io::Error,
     },
-    /// It ended at once, or never answered.
+    /// It ended at once, or never accepted connections.
     #[error("{program} on port {port} does not answer: {log}")]
     NoAnswer {
         /// Which program.
@@ -119,11 +124,15 @@ pub struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// Starts a server on a loopback port, with its files in `directory`, and waits until it answers `PING` (with
-    /// anything: `LOADING` and `NOAUTH` are answers). Nothing is configured but what `arguments` say.
+    /// Starts a server on a loopback port, with its files in `directory`, and waits until it says that it accepts
+    /// connections. Nothing is configured but what `arguments` say.
     ///
     /// # Errors
     /// See [`LaunchError`]; nothing is left running.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "waits for a process; no runtime is needed here"
+    )]
     pub fn start(
         program: &Program,
         port: u16,
@@ -135,6 +144,8 @@ impl PrivateServer {
             source,
         };
         let log = directory.join("server.log");
+        // An earlier life may have written here.
+        let from = std::fs::metadata(&log).map_or(0, |m| m.len());
         let mut command = Command::new(&program.path);
         let port_text = port.to_string();
         command.args(["--port", &port_text, "--bind", "127.0.0.1", "--daemonize", "no"]);
@@ -148,18 +159,41 @@ impl PrivateServer {
         let child = command.spawn().map_err(at)?;
         let mut server = PrivateServer { child, port };
         let deadline = Instant::now() + START_TIMEOUT;
-        while !answers(port) {
+        while !written_since(&log, from).contains(READY) {
             let ended = server.child.try_wait().map_err(at)?.is_some();
             if ended || Instant::now() > deadline {
                 return Err(LaunchError::NoAnswer {
                     program: program.path.clone(),
                     port,
-                    log: end_of(&log),
+                    log: last_lines(&written_since(&log, from)),
                 });
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(server)
+    }
+
+    /// The same on a port that is free; tries another where somebody was faster.
+    ///
+    /// # Errors
+    /// See [`LaunchError`]; nothing is left running.
+    pub fn start_anywhere(
+        program: &Program,
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Result<Self, LaunchError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let port = free_port().map_err(|source| LaunchError::Start {
+                program: program.path.clone(),
+                source,
+            })?;
+            match Self::start(program, port, directory, arguments) {
+                Err(LaunchError::NoAnswer { .. }) if attempts < PORTS_TRIED => {}
+                done => return done,
+            }
+        }
     }
 
     /// Its address.
@@ -190,20 +224,13 @@ impl Drop for PrivateServer {
     }
 }
 
-fn answers(port: u16) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let ask = || -> std::io::Result<usize> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
-        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut line = String::new();
-        BufReader::new(stream.take(512)).read_line(&mut line)
-    };
-    ask().is_ok_and(|n| n > 0)
+fn written_since(log: &Path, from: u64) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
 
-fn end_of(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
+fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().rev().take(3).collect();
     if lines.is_empty() {
         return "it wrote no log".to_owned();

@@ -83,6 +83,10 @@ impl Readers {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "paces connecting; decides nothing that is stored"
+    )]
     async fn connection(&self, slot: &Mutex<Slot>) -> Result<(MultiplexedConnection, u64), Fault> {
         let epoch = self.epoch.load(Ordering::SeqCst);
         let mut slot = slot.lock().await;
