@@ -15,12 +15,18 @@
 //! One owner per shard at a time hands in commits whose batch ids follow each other. A second owner is harmless (its
 //! claim raises the fence, and the first one's commits are refused from then on), but it takes the shard over.
 
+pub mod backoff;
+pub mod embedded;
 pub mod error;
 pub mod hyperloglog;
 pub mod kv;
+pub mod launcher;
 pub mod memory;
+pub mod redis;
 pub mod store;
 
+pub use embedded::EmbeddedStore;
 pub use error::Error;
 pub use memory::{Clock, ManualClock, MemoryStore, SharedMemoryStore, SystemClock};
+pub use redis::{RedisConfig, RedisStore};
 pub use store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo, StoreKind};

@@ -1,0 +1,47 @@
+//! Pauses between attempts to reach something: growing from 10 ms to a second, with jitter, so that a region's
+//! connections do not all come back in the same instant.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+const FIRST_MS: u64 = 10;
+const LAST_MS: u64 = 1_000;
+
+/// The next pause of a row of attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    /// How long to wait before the next attempt: half of 10 ms, 20, 40 ... to a second, and up to as much again.
+    pub fn next_pause(&mut self) -> Duration {
+        let full = FIRST_MS.saturating_mul(1 << self.attempts.min(10)).min(LAST_MS);
+        self.attempts = self.attempts.saturating_add(1);
+        let half = full / 2;
+        // Its keys are random; nothing depends on how well.
+        let jitter = RandomState::new().hash_one(self.attempts) % half.max(1);
+        Duration::from_millis(half + jitter)
+    }
+
+    /// It worked: the next pause is a short one.
+    pub fn reset(&mut self) {
+        self.attempts = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_second_and_no_further() {
+        let mut backoff = Backoff::default();
+        assert!(backoff.next_pause() <= Duration::from_millis(10));
+        let pauses: Vec<_> = (0..100).map(|_| backoff.next_pause()).collect();
+        assert!(pauses.iter().all(|p| *p <= Duration::from_secs(1)));
+        assert!(pauses.last() >= Some(&Duration::from_millis(500)));
+        backoff.reset();
+        assert!(backoff.next_pause() <= Duration::from_millis(10));
+    }
+}
