@@ -1,1 +1,2 @@
-//! node
+//! A region's node.
+pub mod config;
