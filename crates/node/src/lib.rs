@@ -1,2 +1,7 @@
 //! A region's node.
+mod backoff;
+pub mod clock;
 pub mod config;
+pub mod driver;
+pub mod metrics;
+pub mod seed;
