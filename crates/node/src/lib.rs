@@ -4,4 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod metrics;
+pub mod peers;
 pub mod seed;
+pub mod tls;

@@ -360,18 +360,30 @@ impl Metrics {
                 let lag = Duration::from_millis(*lag_ms);
                 self.apply_lag.get_or_create(&peer).observe(lag.as_secs_f64());
             }
-            Event::Conflict { rule } => drop(self.conflicts.get_or_create(&Rule { rule }).inc()),
-            Event::ViewRepaired { .. } => drop(self.view_repairs.inc()),
+            Event::Conflict { rule } => {
+                self.conflicts.get_or_create(&Rule { rule }).inc();
+            }
+            Event::ViewRepaired { .. } => {
+                self.view_repairs.inc();
+            }
             Event::Incarnation { reason } => {
-                drop(self.incarnations.get_or_create(&Reason { reason }).inc());
+                self.incarnations.get_or_create(&Reason { reason }).inc();
             }
-            Event::ForeignOwnEntries => drop(self.foreign_entries.inc()),
-            Event::Purged => drop(self.expired_keys.inc()),
+            Event::ForeignOwnEntries => {
+                self.foreign_entries.inc();
+            }
+            Event::Purged => {
+                self.expired_keys.inc();
+            }
             Event::Snapshot { what, .. } => {
-                drop(self.snapshots.get_or_create(&Reason { reason: what }).inc());
+                self.snapshots.get_or_create(&Reason { reason: what }).inc();
             }
-            Event::Saturated => drop(self.saturated.inc()),
-            Event::Damaged { .. } => drop(self.damaged.inc()),
+            Event::Saturated => {
+                self.saturated.inc();
+            }
+            Event::Damaged { .. } => {
+                self.damaged.inc();
+            }
         }
     }
 
