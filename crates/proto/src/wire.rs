@@ -1,5 +1,7 @@
 //! The exchange's messages as frames of a gRPC stream, and back.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use cartograph_crdt::codec;
 use cartograph_replica::frame::{self, Assembler, FrameError};
@@ -19,6 +21,12 @@ pub enum WireError {
     /// What the frames hold.
     #[error("a message is refused: {0}")]
     Message(#[from] codec::Error),
+    /// Not what zstd made, or more of it than a frame may hold.
+    #[error(
+        "a compressed frame cannot be unpacked within {} bytes",
+        frame::FRAME_BYTES_MAX
+    )]
+    Compression,
     /// A greeting's answer that is neither of the two.
     #[error("the answer to the greeting is neither a welcome nor a refusal")]
     Answer,
@@ -33,10 +41,38 @@ pub fn encode<M: Wire>(message: &M) -> Result<Vec<Frame>, codec::Error> {
 }
 
 fn frames(bytes: Vec<u8>) -> Vec<Frame> {
-    let frame = |payload: Vec<u8>| Frame {
+    frame::split(bytes).into_iter().map(pack).collect()
+}
+
+/// Payloads below this are sent as they are: compressing them costs more than a wire does.
+const ZSTD_FROM_BYTES: usize = 2 << 10;
+
+/// The fastest level that is worth it: entries repeat keys and replicas, and little else.
+const ZSTD_LEVEL: i32 = 1;
+
+fn pack(payload: Vec<u8>) -> Frame {
+    if payload.len() >= ZSTD_FROM_BYTES
+        && let Ok(packed) = zstd::bulk::compress(&payload, ZSTD_LEVEL)
+        && packed.len() < payload.len() / 8 * 7
+    {
+        return Frame {
+            payload: Bytes::from(packed),
+            zstd: true,
+        };
+    }
+    Frame {
         payload: Bytes::from(payload),
-    };
-    frame::split(bytes).into_iter().map(frame).collect()
+        zstd: false,
+    }
+}
+
+/// A frame's payload. It never grows past what a frame may hold, whatever it claims.
+fn unpack(frame: &Frame) -> Result<Cow<'_, [u8]>, WireError> {
+    if !frame.zstd {
+        return Ok(Cow::Borrowed(&frame.payload));
+    }
+    let unpacked = zstd::bulk::decompress(&frame.payload, frame::FRAME_BYTES_MAX);
+    unpacked.map(Cow::Owned).map_err(|_| WireError::Compression)
 }
 
 /// Reads one direction of a stream.
@@ -51,7 +87,7 @@ impl Reader {
     /// # Errors
     /// See [`WireError`]: close the stream.
     pub fn push<M: Wire>(&mut self, frame: &Frame) -> Result<Option<M>, WireError> {
-        match self.assembler.push(&frame.payload)? {
+        match self.assembler.push(&unpack(frame)?)? {
             Some(bytes) => Ok(Some(M::from_bytes(&bytes)?)),
             None => Ok(None),
         }
@@ -62,7 +98,7 @@ impl Reader {
     /// # Errors
     /// See [`WireError`]: close the stream.
     pub fn push_answer(&mut self, frame: &Frame) -> Result<Option<Answer>, WireError> {
-        let Some(bytes) = self.assembler.push(&frame.payload)? else {
+        let Some(bytes) = self.assembler.push(&unpack(frame)?)? else {
             return Ok(None);
         };
         let (kind, body) = bytes.split_first().ok_or(WireError::Answer)?;
@@ -123,6 +159,29 @@ mod tests {
     }
 
     #[test]
+    fn what_shrinks_is_compressed_and_a_bomb_is_refused() {
+        let message = Message::Entries {
+            records: vec![vec![7; 10_000]],
+        };
+        let frames = encode(&message).unwrap();
+        assert!(frames[0].zstd && frames[0].payload.len() < 200);
+        assert_eq!(Reader::default().push::<Message>(&frames[0]), Ok(Some(message)));
+        let small = Message::SnapshotAbandon;
+        assert!(!encode(&small).unwrap()[0].zstd);
+        for payload in [
+            zstd::bulk::compress(&vec![0; frame::FRAME_BYTES_MAX + 1], 1).unwrap(),
+            vec![1, 2, 3],
+            Vec::new(),
+        ] {
+            let bomb = Frame {
+                payload: Bytes::from(payload),
+                zstd: true,
+            };
+            assert!(Reader::default().push::<Message>(&bomb).is_err());
+        }
+    }
+
+    #[test]
     fn a_refusal_is_told_from_a_welcome_and_from_nonsense() {
         let refusal = Refusal::NotMember { id: RegionId(7) };
         let frames = Answer::Refusal(refusal.clone()).encode().unwrap();
@@ -131,6 +190,7 @@ mod tests {
         for payload in [&[][..], &[0], &[0, 9, 1], &[0, 1, 1], &[1, 0]] {
             let frame = Frame {
                 payload: Bytes::copy_from_slice(payload),
+                zstd: false,
             };
             assert!(Reader::default().push_answer(&frame).is_err(), "{payload:?}");
         }

@@ -1,0 +1,311 @@
+//! Reading keys: each is taken once, from the environment or else the file, and what nobody took is unknown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No such file, or no right to read it.
+    #[error("the configuration {path} cannot be read: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("the configuration is not TOML: {0}")]
+    Syntax(Box<toml::de::Error>),
+    /// Keys or values.
+    #[error("the configuration is refused:{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(|p| format!("\n  {p}")).collect()
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, such as `store.kind`.
+    pub key: String,
+    /// What was found.
+    pub found: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: found {}, expected {}",
+            self.key, self.found, self.expected
+        )
+    }
+}
+
+/// Keys that nobody has taken yet.
+#[derive(Debug)]
+pub(super) struct Source {
+    table: Table,
+    variables: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+/// The variable of a key.
+fn variable(key: &str) -> String {
+    format!("CARTOGRAPH_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => value.to_string(),
+    }
+}
+
+impl Source {
+    pub(super) fn new(table: Table, variables: BTreeMap<String, String>) -> Self {
+        Source {
+            table,
+            variables,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn problem(&mut self, key: &str, found: &str, expected: &str) {
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        });
+    }
+
+    /// Problems of an entry of a list, under the entry's place.
+    pub(super) fn nest(&mut self, place: &str, problems: Vec<Problem>) {
+        let under = |p: Problem| Problem {
+            key: format!("{place}.{}", p.key),
+            ..p
+        };
+        self.problems.extend(problems.into_iter().map(under));
+    }
+
+    /// The key's value; the variable's is a text, whatever it means.
+    fn take(&mut self, key: &str) -> Option<Value> {
+        let from_file = take_path(&mut self.table, key);
+        self.variables
+            .remove(&variable(key))
+            .map(Value::String)
+            .or(from_file)
+    }
+
+    /// A value that must be there.
+    pub(super) fn required<T>(&mut self, key: &str, value: Option<T>, expected: &str) -> Option<T> {
+        let complained = self.problems.iter().any(|p| p.key == key);
+        if value.is_none() && !complained {
+            self.problem(key, "nothing", expected);
+        }
+        value
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        match self.take(key)? {
+            Value::String(text) if !text.is_empty() => Some(text),
+            other => {
+                self.problem(key, &quoted(&other), "a text that is not empty");
+                None
+            }
+        }
+    }
+
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    pub(super) fn name(&mut self, key: &str, default: Option<&str>) -> Option<String> {
+        let expected = "1 to 63 letters, digits, `-`, `_` and `.`";
+        match self.take(key) {
+            Some(Value::String(name)) if super::is_region_name(&name) => Some(name),
+            Some(other) => {
+                self.problem(key, &quoted(&other), expected);
+                None
+            }
+            None => self.required(key, default.map(str::to_owned), expected),
+        }
+    }
+
+    pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
+        let Some(value) = self.take(key) else {
+            return default;
+        };
+        let flag = match &value {
+            Value::Boolean(flag) => Some(*flag),
+            Value::String(text) => text.parse().ok(),
+            Value::Integer(_) | Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
+            }
+        };
+        flag.unwrap_or_else(|| {
+            self.problem(key, &quoted(&value), "true or false");
+            default
+        })
+    }
+
+    pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<T>, default: Option<T>) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + fmt::Display,
+    {
+        let expected = format!("an integer from {} to {}", range.start(), range.end());
+        let Some(value) = self.take(key) else {
+            return self.required(key, default, &expected);
+        };
+        let number = match &value {
+            Value::Integer(number) => Some(*number),
+            Value::String(text) => text.replace('_', "").parse().ok(),
+            Value::Boolean(_) | Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                None
+            }
+        };
+        let number = number
+            .and_then(|n| T::try_from(n).ok())
+            .filter(|n| range.contains(n));
+        if number.is_none() {
+            self.problem(key, &quoted(&value), &expected);
+        }
+        number
+    }
+
+    pub(super) fn word<T: Clone>(&mut self, key: &str, words: &[(&str, T)], default: Option<T>) -> Option<T> {
+        let names: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let expected = format!("one of {}", names.join(", "));
+        let Some(value) = self.take(key) else {
+            return self.required(key, default, &expected);
+        };
+        let found = words
+            .iter()
+            .find(|(word, _)| value.as_str() == Some(word))
+            .map(|(_, meaning)| meaning.clone());
+        if found.is_none() {
+            self.problem(key, &quoted(&value), &expected);
+        }
+        found
+    }
+
+    pub(super) fn address(&mut self, key: &str, default: &str) -> Option<SocketAddr> {
+        let value = self
+            .take(key)
+            .unwrap_or_else(|| Value::String(default.to_owned()));
+        let address = value.as_str().and_then(|text| text.parse().ok());
+        if address.is_none() {
+            self.problem(
+                key,
+                &quoted(&value),
+                "an IP address and a port, such as 127.0.0.1:7101",
+            );
+        }
+        address
+    }
+
+    /// The entries of `[[peers]]`, or of its variable, each as a source of its own with its place.
+    pub(super) fn peers(&mut self) -> Vec<(String, Option<Source>)> {
+        match self.take("peers") {
+            None => Vec::new(),
+            Some(Value::Array(entries)) => {
+                let entries = entries.into_iter().enumerate();
+                entries.map(|(n, entry)| self.peer_entry(n, entry)).collect()
+            }
+            Some(Value::String(list)) => {
+                let entries = list.split(',').filter(|e| !e.trim().is_empty()).enumerate();
+                entries
+                    .map(|(n, entry)| self.peer_words(n, entry.trim()))
+                    .collect()
+            }
+            Some(other) => {
+                self.problem("peers", &quoted(&other), "[[peers]] tables");
+                Vec::new()
+            }
+        }
+    }
+
+    fn peer_entry(&mut self, n: usize, entry: Value) -> (String, Option<Source>) {
+        let place = format!("peers[{n}]");
+        match entry {
+            Value::Table(table) => (place, Some(Source::new(table, BTreeMap::new()))),
+            other => {
+                self.problem(&place, &quoted(&other), "a table with region, id and address");
+                (place, None)
+            }
+        }
+    }
+
+    fn peer_words(&mut self, n: usize, entry: &str) -> (String, Option<Source>) {
+        let place = format!("peers[{n}]");
+        let parts = entry
+            .split_once('=')
+            .and_then(|(region, rest)| Some((region, rest.split_once('@')?)));
+        let Some((region, (id, address))) = parts else {
+            self.problem(&place, &format!("{entry:?}"), "NAME=ID@ADDRESS");
+            return (place, None);
+        };
+        let words = [("region", region), ("id", id), ("address", address)];
+        let table = words
+            .into_iter()
+            .map(|(key, word)| (key.to_owned(), Value::String(word.to_owned())))
+            .collect();
+        (place, Some(Source::new(table, BTreeMap::new())))
+    }
+
+    /// All problems, unknown keys among them, and unknown variables.
+    pub(super) fn finish(mut self) -> (Vec<Problem>, Vec<String>) {
+        let mut left = Vec::new();
+        leaves(&self.table, "", &mut left);
+        for key in left {
+            self.problem(&key, "a key that does not exist", "another name, or no such key");
+        }
+        (self.problems, self.variables.into_keys().collect())
+    }
+}
+
+fn take_path(table: &mut Table, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        None => table.remove(key),
+        Some((first, rest)) => match table.get_mut(first)? {
+            Value::Table(inner) => take_path(inner, rest),
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_) => None,
+        },
+    }
+}
+
+fn leaves(table: &Table, prefix: &str, out: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        match value {
+            Value::Table(inner) => leaves(inner, &path, out),
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_) => out.push(path),
+        }
+    }
+}
