@@ -1,29 +1,25 @@
-//! Prints the trace of a tiny run.
-use cartograph_sim::world::*;
+//! Plays one seed.
+use cartograph_sim::history::*;
 fn main() {
-    let n: u64 = std::env::args()
-        .nth(1)
-        .and_then(|a| a.parse().ok())
-        .unwrap_or(1500);
-    let mut w = World::new(Setup {
-        regions: 2,
-        seed: 1,
-        limits: Default::default(),
-        latency_ms: 20,
-    });
-    w.trace = Some(vec![]);
-    w.run(n);
-    w.request(
-        0,
-        vec![cartograph_engine::Command::SAdd {
-            key: b"k".to_vec(),
-            members: vec![b"x".to_vec()],
-        }],
-    );
-    w.run(500);
-    for l in w.trace.take().unwrap() {
-        println!("{}", l.chars().take(330).collect::<String>());
+    let a: Vec<String> = std::env::args().collect();
+    let seed: u64 = a[1].parse().unwrap();
+    let plan = match a[2].as_str() {
+        "crash" => Plan {
+            crashes: true,
+            ..Plan::default()
+        },
+        _ => Plan {
+            stores: true,
+            crashes: true,
+            ..Plan::default()
+        },
+    };
+    if a.len() > 3 {
+        println!("{:?}", play_traced(seed, &plan, a[3].parse().unwrap()));
+    } else {
+        match play(seed, &plan) {
+            Ok(t) => println!("{seed} {t:?}"),
+            Err(e) => println!("{e}"),
+        }
     }
-    println!("{:?}", w.links.values().collect::<Vec<_>>());
-    println!("{:?} {:?}", w.state(0), w.state(1));
 }

@@ -105,6 +105,15 @@ struct Player {
 /// # Errors
 /// The first thing that does not hold.
 pub fn play(seed: u64, plan: &Plan) -> Result<Tally, Violation> {
+    play_traced(seed, plan, u64::MAX)
+}
+
+/// The same, printing nothing but keeping a trace of every output from virtual time `from_ms` on, which is written to
+/// the violation's log.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_traced(seed: u64, plan: &Plan, from_ms: u64) -> Result<Tally, Violation> {
     let setup = Setup {
         regions: plan.regions,
         seed,
@@ -123,6 +132,7 @@ pub fn play(seed: u64, plan: &Plan) -> Result<Tally, Violation> {
         next: 0,
         asked: 0,
     };
+    player.world.trace_from_ms = from_ms;
     player.world.run(1_500);
     for _ in 0..plan.steps {
         player.step();

@@ -142,6 +142,8 @@ pub struct World {
     pub chance: Chance,
     /// A line an event, where wanted: for the determinism test, and for reading a failure.
     pub trace: Option<Vec<String>>,
+    /// Trace from here on, virtual milliseconds, to standard error.
+    pub trace_from_ms: u64,
     setup: Setup,
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
@@ -157,6 +159,7 @@ impl World {
             now_ms: 0,
             chance,
             trace: None,
+            trace_from_ms: u64::MAX,
             events: BTreeMap::new(),
             count: 0,
             setup,
@@ -467,6 +470,9 @@ impl World {
     fn perform(&mut self, region: usize, out: Vec<Output>) {
         let life = self.regions.get(region).map_or(0, |r| r.life);
         for output in out {
+            if self.now_ms >= self.trace_from_ms {
+                eprintln!("{} r{region} {output:?}", self.now_ms);
+            }
             if let Some(trace) = &mut self.trace {
                 trace.push(format!("{} r{region} {output:?}", self.now_ms));
             }
@@ -772,8 +778,11 @@ impl World {
             .links
             .get(&(from, to))
             .is_some_and(|l| l.epoch == epoch && l.up && !l.connected);
-        if !current || self.regions.get(from).is_none_or(|r| r.life != life) {
+        if self.regions.get(from).is_none_or(|r| r.life != life) {
             return;
+        }
+        if !current {
+            return self.at(100, Event::Dial { from, to });
         }
         let admitted = match self.regions.get(to).and_then(|r| r.shard.as_ref()) {
             Some(shard) if shard.is_claimed() => shard.admit(&hello, now).ok(),

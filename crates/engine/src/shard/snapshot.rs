@@ -49,6 +49,9 @@ impl RowRead {
     }
 }
 
+/// The soonest that the exchange is woken again, in milliseconds.
+const WAKE_MS_MIN: u64 = 2;
+
 /// Keys in one page of a scan.
 const PAGE: usize = 256;
 
@@ -365,7 +368,8 @@ impl Shard {
             }
         }
         if let Some(at) = self.exchange.next_wake(self.now.wall_ms) {
-            let in_ms = at.saturating_sub(self.now.wall_ms);
+            // At least a little later: what is due now has just been done.
+            let in_ms = at.saturating_sub(self.now.wall_ms).max(WAKE_MS_MIN);
             self.wake(self.now.monotonic_ms + in_ms, out);
         }
     }
