@@ -107,13 +107,15 @@ impl Park {
         }
         let parked = Parked { entry, from };
         let weight = parked.weight();
-        let is_next = sequence == applied.get(origin) + 1;
+        // A stranger's next entry waits for the one that adds its region: it can as well be sent again after that.
+        let admitted = members.admit(origin);
+        let is_next = admitted && sequence == applied.get(origin) + 1;
         let mut full = false;
         while self.entries >= self.entries_max || self.bytes + weight > self.bytes_max {
             let newest = self.newest(members, applied);
-            let ours = (!members.admit(origin), sequence - applied.get(origin));
+            let ours = (!admitted, sequence - applied.get(origin));
             match newest {
-                Some((rank, victim)) if is_next || rank > ours => {
+                Some((rank, victim)) if rank > ours => {
                     full = true;
                     self.drop_last(victim);
                 }
@@ -136,12 +138,14 @@ impl Park {
             .is_some_and(|of| of.contains_key(&sequence))
     }
 
-    /// The origin whose last parked entry is the newest, with that entry's rank; next entries do not count.
+    /// The origin whose last parked entry is the newest, with that entry's rank; next entries do not count,
+    /// unless they are strangers'.
     fn newest(&self, members: &Members, applied: &VersionVector) -> Option<((bool, u64), ReplicaId)> {
         let last = |(origin, of): (&ReplicaId, &BTreeMap<u64, Parked>)| {
             let (sequence, _) = of.last_key_value()?;
             let distance = sequence.saturating_sub(applied.get(*origin));
-            (distance > 1).then_some(((!members.admit(*origin), distance), *origin))
+            let stranger = !members.admit(*origin);
+            (stranger || distance > 1).then_some(((stranger, distance), *origin))
         };
         self.origins.iter().filter_map(last).max()
     }

@@ -620,8 +620,14 @@ impl Exchange {
     pub fn poll(&mut self, now_ms: u64) -> Vec<Action> {
         self.polled_ms = now_ms;
         let mut actions = Vec::new();
-        let report = self.report(now_ms);
         let short = self.short_report(now_ms);
+        // Polls are frequent, reports are not.
+        let due = self.senders.values().any(|s| s.heartbeat_due(now_ms))
+            || self
+                .receivers
+                .values()
+                .any(|r| r.report_due(&self.config, now_ms));
+        let report = if due { self.report(now_ms) } else { short.clone() };
         for receiver in self.receivers.values_mut() {
             receiver.poll(
                 &report,
@@ -718,6 +724,18 @@ impl Exchange {
         self.stability.latest(region)
     }
 
+    /// Does anyone know entries of our region's that we have not applied? After a rollback: they are still to come back.
+    pub fn lacks_own_entries(&self) -> bool {
+        let region = self.me.region;
+        let lacks = |(origin, n): (ReplicaId, u64)| origin.region == region && n > self.own.get(origin);
+        let mut known = self
+            .members
+            .regions
+            .iter()
+            .filter_map(|r| self.stability.latest(*r));
+        known.any(|(_, vector)| vector.iter().any(lacks))
+    }
+
     /// Number of parked entries and their bytes.
     pub fn parked(&self) -> (usize, usize) {
         (self.park.len(), self.park.bytes())
@@ -762,3 +780,7 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

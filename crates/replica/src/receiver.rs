@@ -191,7 +191,7 @@ impl Receiver {
         actions: &mut Vec<Action>,
     ) {
         if self.ack_due(&short.vector, config) <= now_ms {
-            let idle = is_due(self.full_ms, config.idle_ms) <= now_ms;
+            let idle = self.report_due(config, now_ms);
             if idle {
                 self.full_ms = Some(now_ms);
             }
@@ -231,6 +231,11 @@ impl Receiver {
     fn ask_due(&self, config: &Config, park_has_room: bool) -> Option<u64> {
         let every_ms = config.resend_ms * if park_has_room { 1 } else { FULL_PARK_PATIENCE };
         self.ask_again.then(|| is_due(self.asked_ms, every_ms))
+    }
+
+    /// Is it time for a report with what we have heard of others?
+    pub(crate) fn report_due(&self, config: &Config, now_ms: u64) -> bool {
+        is_due(self.full_ms, config.idle_ms) <= now_ms
     }
 
     fn ack_due(&self, own: &VersionVector, config: &Config) -> u64 {

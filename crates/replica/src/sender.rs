@@ -182,7 +182,7 @@ impl Sender {
     /// What there is to send now.
     pub(crate) fn poll(&mut self, context: &Context<'_>, now_ms: u64) -> Vec<Action> {
         let mut loads = Vec::new();
-        if now_ms >= self.heartbeat_ms {
+        if self.heartbeat_due(now_ms) {
             self.heartbeat_ms = now_ms + context.config.idle_ms;
             self.outbox.push(Message::Heartbeat {
                 report: context.report.clone(),
@@ -212,15 +212,22 @@ impl Sender {
         loads
     }
 
+    /// Is it time for a report?
+    pub(crate) fn heartbeat_due(&self, now_ms: u64) -> bool {
+        now_ms >= self.heartbeat_ms
+    }
+
     fn need(&self, context: &Context<'_>) -> Need {
         if let Some(relied) = context.stability.relied_on(self.peer) {
-            let mut known = self.peer_vector.clone();
-            match context.stability.latest(self.peer) {
-                Some((replica, latest)) if replica == self.replica => known.join(latest),
-                Some(_) | None => {}
-            }
+            let latest = context.stability.latest(self.peer);
+            let latest = latest.filter(|(replica, _)| *replica == self.replica);
+            let known = |origin| {
+                let latest = latest.map_or(0, |(_, vector)| vector.get(origin));
+                latest.max(self.peer_vector.get(origin))
+            };
             // What we have lost ourselves we cannot bring back to anyone.
-            if !known.dominates(&relied.meet(context.own)) {
+            let lost = |(origin, n): (ReplicaId, u64)| n.min(context.own.get(origin)) > known(origin);
+            if relied.iter().any(lost) {
                 return Need::RolledBack;
             }
         }

@@ -226,6 +226,16 @@ fn a_resend_goes_back_to_the_peers_vector() {
 }
 
 #[test]
+fn a_relay_goes_on_after_a_resend() {
+    let s = setup(&[(2, 2)]);
+    let mut sender = Sender::new(&report(3, &[]));
+    s.sent(&mut sender, 0);
+    assert_eq!(s.sent(&mut sender, 500), [(2, 1), (2, 2)]);
+    sender.resend(vector(&[]));
+    assert_eq!(s.sent(&mut sender, 501), [(2, 1), (2, 2)]);
+}
+
+#[test]
 fn what_is_no_longer_in_memory_is_loaded_once_and_sent_in_order() {
     let mut s = setup(&[(1, 6)]);
     s.recent.clear();

@@ -130,6 +130,16 @@ fn a_busy_member_makes_progress_though_its_latest_word_is_always_ahead_of_us() {
 }
 
 #[test]
+fn when_a_report_comes_to_count_the_latest_is_looked_at_at_once() {
+    let mut s = stability(&[(1, 9)]);
+    s.reported(&report(3, &[(1, 9)], 0));
+    s.reported(&report(2, &[(1, 3), (2, 1)], 0));
+    s.reported(&report(2, &[(1, 6), (2, 2)], 0));
+    s.advance(&vector(&[(1, 9), (2, 2)]));
+    assert_eq!(s.stable().get(replica(1)), 6);
+}
+
+#[test]
 fn reports_out_of_order_do_not_take_back_what_counted() {
     let mut s = stability(&[(1, 9)]);
     s.reported(&report(2, &[(1, 9)], 50));
