@@ -6,18 +6,19 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "helpers of tests: a failure here is the test's failure"
 )]
 
 mod conformance;
-//mod crash;
-//mod embedded;
-//mod fake;
+mod crash;
+mod embedded;
+mod fake;
 mod generate;
 mod harness;
-//mod large;
-//mod refusals;
-//mod writer;
+mod large;
+mod refusals;
+mod writer;
 
 use cartograph_crdt::ShardId;
 use cartograph_replica::commit::{BatchId, Claim, Commit, Fence, IndexChanges};

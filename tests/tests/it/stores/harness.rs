@@ -42,6 +42,16 @@ impl Server {
         RedisStore::new(RedisConfig::new(self.url())).unwrap()
     }
 
+    /// A store that logs in as a user who may do everything but this.
+    pub(crate) async fn store_of_limited(&self, rule: &str) -> RedisStore {
+        let user = [
+            "ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", rule,
+        ];
+        self.command(&user).await.unwrap();
+        let url = self.url().replace("redis://", "redis://limited:pw@");
+        RedisStore::new(RedisConfig::new(url)).unwrap()
+    }
+
     /// A connection past the store.
     pub(crate) async fn raw(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
