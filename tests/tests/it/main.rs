@@ -4,3 +4,4 @@
 
 mod numbers;
 mod plain_redis;
+mod stores;

@@ -60,7 +60,7 @@ impl Fault {
             "LOADING" => Error::Loading { address },
             "READONLY" => Error::ReadOnlyReplica { address },
             "NOAUTH" | "WRONGPASS" => Error::Authentication { address, reason },
-            "NOPERM" => Error::NoPermission { address, reason },
+            _ if is_permission_error(&reason) => Error::NoPermission { address, reason },
             "OOM" | "MISCONF" | "NOREPLICAS" | "BUSY" | "MASTERDOWN" => Error::Refused {
                 address,
                 reason: with_advice(&reason),
@@ -79,6 +79,15 @@ fn is_database_error(words: &str) -> bool {
     words.contains("DB index is out of range") || words.contains("invalid DB index")
 }
 
+/// Inside a script the code is lost (7.0).
+fn is_permission_error(words: &str) -> bool {
+    words.starts_with("NOPERM") || words.contains(SCRIPT_NOPERM) || words.contains("ACL failure in script")
+}
+
+const ALLOW_ALL: &str = "allow the node's user all commands on all keys";
+
+const SCRIPT_NOPERM: &str = "The user executing the script can't run this command";
+
 /// The server's words for refusing a write, and what to do.
 pub(crate) fn with_advice(words: &str) -> String {
     // Inside a script the code may stand anywhere in the words (6.2).
@@ -90,7 +99,8 @@ pub(crate) fn with_advice(words: &str) -> String {
         ),
         ("MISCONF", "it cannot save to disk: make room, or see its log"),
         ("NOREPLICAS", "it has fewer replicas than min-replicas-to-write"),
-        ("NOPERM", "allow the node's user all commands on all keys"),
+        ("NOPERM", ALLOW_ALL),
+        (SCRIPT_NOPERM, ALLOW_ALL),
         ("LOADING", "it is reading its data: wait"),
         (
             "BUSY",
