@@ -10,6 +10,11 @@
 //! Number texts and the hash of a HyperLogLog's elements are the engine's own: they are compared with a real Redis
 //! elsewhere.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rules name what they are about, and nothing else"
+)]
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
