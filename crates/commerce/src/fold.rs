@@ -8,14 +8,15 @@
 //! - Each live cell goes along with its tag, from where it was last reset to where it stands.
 //! - A value that was set goes along as a cell of one increment, named by the assignment. Of concurrent sets the winner
 //!   goes; all of them are removed.
-//! - What was itself folded into the source goes along under *its* source's name: a cart that reaches the target on two
-//!   ways counts once too.
+//! - What was itself folded into the source goes along under a name that says the way it took: under its first name
+//!   it would be lost when a cart is folded there and back, since what was once removed stays removed. So a cart that
+//!   reaches the target on two *different* ways (straight, and through a third cart, concurrently) counts once a way.
 //! - A line at or below 0 is not shown, so nothing of it goes along. A debt of the target's is removed first, as by any
 //!   add.
 
 use cartograph_crdt::import::ImportedSpan;
 use cartograph_crdt::{Effect, Element, ElementId, Type, Value};
-use cartograph_engine::number::{parse_i64, parse_number};
+use cartograph_engine::number::parse_number;
 use cartograph_engine::{CommandError, Reply, Shown, Stop, Writer, show};
 
 use crate::cart::whole_number;
@@ -112,20 +113,14 @@ fn read_target(
     Ok(in_debt)
 }
 
-/// What there is to import of a live line.
+/// What there is to import of a live line. Its base is a number, for the line shows one.
 fn spans(from: &[u8], element: &Element) -> Vec<ImportedSpan> {
     let Element::Number(line) = element else {
         return Vec::new();
     };
-    let mut out = Vec::new();
-    if let Some(winner) = line.register.winner()
-        && let Value::Bytes(bytes) = &winner.value
-        && let Some(value) = parse_number(bytes)
-    {
-        out.push(ImportedSpan::of_value(from, winner.dot, value));
-    }
-    out.extend(line.counter.live().map(|cell| ImportedSpan::of_cell(from, cell)));
-    out.extend(line.imports.observed());
-    debug_assert!(show::text(element).is_none_or(|t| parse_i64(&t.bytes).is_some()));
-    out
+    let base = element.base().and_then(|value| match value {
+        Value::Bytes(bytes) => parse_number(bytes),
+        Value::Score(_) => None,
+    });
+    line.foldable(from, base)
 }

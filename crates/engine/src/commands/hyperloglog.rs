@@ -24,7 +24,7 @@ const REGISTER_BITS: u32 = 14;
 /// Redis's seed of the hash.
 const HASH_SEED: u64 = 0xadc8_3b19;
 
-/// MurmurHash64A by Austin Appleby, read as little-endian on every machine.
+/// `MurmurHash64A` by Austin Appleby, read as little-endian on every machine.
 fn murmur_hash_64a(bytes: &[u8]) -> u64 {
     const MIX: u64 = 0xc6a4_a793_5bd1_e995;
     const SHIFT: u32 = 47;

@@ -105,12 +105,6 @@ pub(crate) fn evaluate(command: &Command, writer: &mut Writer<'_>) -> Result<Rep
 /// The rows and elements that a command will look at, to be loaded ahead. A guess: what it needs beyond that, such as
 /// the whole of a key that it replaces, it asks for while it runs.
 pub(crate) fn wants(command: &Command) -> Vec<Want> {
-    let string = |key: &Vec<u8>| vec![Want::elements(key, vec![ElementId::string()])];
-    let elements = |key: &Vec<u8>, names: &[Vec<u8>], id: fn(&[u8]) -> ElementId| {
-        vec![Want::elements(key, names.iter().map(|n| id(n)).collect())]
-    };
-    let one = |key: &Vec<u8>, id: ElementId| vec![Want::elements(key, vec![id])];
-    let all = |keys: &[Vec<u8>]| keys.iter().map(|k| Want::all(k)).collect::<Vec<_>>();
     match command {
         Command::Del { keys } | Command::Exists { keys } => keys.iter().map(|k| Want::header(k)).collect(),
         Command::Type { key }
@@ -130,57 +124,49 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         | Command::SetRange { key, .. }
         | Command::SetBit { key, .. }
         | Command::IncrBy { key, .. }
-        | Command::IncrByFloat { key, .. } => string(key),
-        Command::MSet { pairs, .. } => pairs.iter().flat_map(|(key, _)| string(key)).collect(),
-        Command::HSet { key, fields } => {
-            let ids = fields.iter().map(|(f, _)| ElementId::field(f)).collect();
-            vec![Want::elements(key, ids)]
-        }
-        Command::HDel { key, fields } => elements(key, fields, ElementId::field),
+        | Command::IncrByFloat { key, .. } => want(key, [ElementId::string()]),
+        Command::MSet { pairs, .. } => pairs
+            .iter()
+            .flat_map(|(k, _)| want(k, [ElementId::string()]))
+            .collect(),
+        Command::HSet { key, fields } => want(key, fields.iter().map(|(f, _)| ElementId::field(f))),
+        Command::HDel { key, fields } => want(key, fields.iter().map(|f| ElementId::field(f))),
         Command::HGet { key, field }
         | Command::HSetNx { key, field, .. }
         | Command::HIncrBy { key, field, .. }
-        | Command::HIncrByFloat { key, field, .. } => one(key, ElementId::field(field)),
-        Command::SIsMember { key, member } => one(key, ElementId::member(member)),
+        | Command::HIncrByFloat { key, field, .. } => want(key, [ElementId::field(field)]),
+        Command::SIsMember { key, member } => want(key, [ElementId::member(member)]),
         Command::SAdd { key, members } | Command::SRem { key, members } => {
-            elements(key, members, ElementId::member)
+            want(key, members.iter().map(|m| ElementId::member(m)))
         }
         Command::SMove { from, to, member } => {
-            let id = ElementId::member(member);
-            vec![
-                Want::elements(from, vec![id.clone()]),
-                Want::elements(to, vec![id]),
-            ]
+            let id = [ElementId::member(member)];
+            [want(from, id.clone()), want(to, id)].concat()
         }
         Command::ZScore { key, member } | Command::ZIncrBy { key, member, .. } => {
-            one(key, ElementId::scored(member))
+            want(key, [ElementId::scored(member)])
         }
-        Command::ZAdd { key, pairs, .. } => {
-            let ids = pairs.iter().map(|(_, m)| ElementId::scored(m)).collect();
-            vec![Want::elements(key, ids)]
-        }
-        Command::ZRem { key, members } => elements(key, members, ElementId::scored),
+        Command::ZAdd { key, pairs, .. } => want(key, pairs.iter().map(|(_, m)| ElementId::scored(m))),
+        Command::ZRem { key, members } => want(key, members.iter().map(|m| ElementId::scored(m))),
         Command::HGetAll { key }
         | Command::SMembers { key }
         | Command::SPop { key, .. }
         | Command::ZRangeWithScores { key }
         | Command::ZPop { key, .. } => vec![Want::all(key)],
-        Command::SStore { to, keys, .. } => {
-            let mut wants = all(keys);
-            wants.push(Want::header(to));
-            wants
-        }
-        Command::PfAdd { key, elements } => {
-            vec![Want::elements(key, hyperloglog::registers(elements))]
-        }
+        Command::SStore { to, keys, .. } => [all(keys), vec![Want::header(to)]].concat(),
+        Command::PfAdd { key, elements } => want(key, hyperloglog::registers(elements)),
         Command::PfCount { keys } => all(keys),
-        Command::PfMerge { to, from } => {
-            let mut wants = all(from);
-            wants.push(Want::all(to));
-            wants
-        }
+        Command::PfMerge { to, from } => [all(from), vec![Want::all(to)]].concat(),
         Command::Procedure(procedure) => procedure.wants(),
     }
+}
+
+fn want(key: &[u8], ids: impl IntoIterator<Item = ElementId>) -> Vec<Want> {
+    vec![Want::elements(key, ids.into_iter().collect())]
+}
+
+fn all(keys: &[Vec<u8>]) -> Vec<Want> {
+    keys.iter().map(|k| Want::all(k)).collect()
 }
 
 /// What a string or field shows; nothing where its key shows nothing.

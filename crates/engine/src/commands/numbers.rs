@@ -58,7 +58,7 @@ pub(super) fn incrbyfloat(w: &mut Writer<'_>, key: &[u8], by: &[u8]) -> Result<R
     let old = text(w, key, shown, &id)?;
     refuse_saturated(old.as_ref())?;
     let step = incr_by_float(old.as_ref().map(|t| t.bytes.as_slice()), by).map_err(refused)?;
-    increment_exactly(w, key, shown, id, step.delta)
+    increment_exactly(w, key, shown, &id, step.delta)
 }
 
 /// HINCRBYFLOAT: Redis reads the increment before it looks at the key.
@@ -72,7 +72,7 @@ pub(super) fn hincrbyfloat(w: &mut Writer<'_>, key: &[u8], field: &[u8], by: &[u
     let old = text(w, key, shown, &id)?;
     refuse_saturated(old.as_ref())?;
     let step = hincr_by_float(old.as_ref().map(|t| t.bytes.as_slice()), by).map_err(refused)?;
-    increment_exactly(w, key, shown, id, step.delta)
+    increment_exactly(w, key, shown, &id, step.delta)
 }
 
 /// Replies with what is then shown. Where several regions' digits go past what is shown, that can differ in the last
@@ -81,12 +81,12 @@ fn increment_exactly(
     w: &mut Writer<'_>,
     key: &[u8],
     shown: Option<Shown>,
-    id: ElementId,
+    id: &ElementId,
     delta: Exact,
 ) -> Result<Reply, Stop> {
     w.ready(key, shown, id.ty)?;
     w.increment(key, id.clone(), delta)?;
-    let new = w.element(key, &id)?.and_then(crate::show::text);
+    let new = w.element(key, id)?.and_then(crate::show::text);
     Ok(Reply::bytes(new.map(|t| t.bytes)))
 }
 

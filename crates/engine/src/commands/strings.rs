@@ -37,6 +37,10 @@ fn rewrite(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, value: Vec<u8>)
 }
 
 /// The key becomes this string, whatever it was.
+#[expect(
+    clippy::option_option,
+    reason = "an expiry, none, or the one it has: as `Writer::replace` takes it"
+)]
 fn become_string(
     w: &mut Writer<'_>,
     key: &[u8],
@@ -131,6 +135,10 @@ pub(super) fn getdel(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
 }
 
 /// GETEX.
+#[expect(
+    clippy::option_option,
+    reason = "an expiry, none, or left alone: as the command has it"
+)]
 pub(super) fn getex(w: &mut Writer<'_>, key: &[u8], expiry: Option<Option<When>>) -> Result<Reply, Stop> {
     let Some(shown) = w.look_typed(key, Type::String)? else {
         return Ok(Reply::Nil);

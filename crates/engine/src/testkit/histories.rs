@@ -70,7 +70,7 @@ const KEYS: [&str; 3] = ["k1", "k2", "k3"];
 /// The history of a seed.
 pub fn history(seed: u64) -> Vec<Step> {
     let mut dice = Dice(seed);
-    let mut families: Vec<Family> = (0..1 + dice.below(3)).map(|_| *dice.pick(&FAMILIES)).collect();
+    let mut families: Vec<Family> = (0..=dice.below(3)).map(|_| *dice.pick(&FAMILIES)).collect();
     if dice.once_in(3) {
         families = FAMILIES.to_vec();
     }

@@ -10,6 +10,11 @@
 //! Number texts and the hash of a HyperLogLog's elements are the engine's own: they are compared with a real Redis
 //! elsewhere.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rules name what they are about, and nothing else"
+)]
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -39,6 +44,8 @@ pub enum Kind {
     Rank(Id, u8),
     Assign(Id, Base),
     Inc(Id, Exact),
+    /// What was folded in: for each increment its name, which says where it was made and the way it took, and amount.
+    Import(Id, Vec<(Vec<u8>, Exact)>),
     Rem(Id),
     Del,
     Clear,
@@ -50,11 +57,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The element that it makes exist.
+    /// The element that it makes exist. (Imports have a rule of their own.)
     fn state(&self) -> Option<&Id> {
         match self {
             Kind::Add(id) | Kind::Rank(id, _) | Kind::Assign(id, _) | Kind::Inc(id, _) => Some(id),
-            Kind::Rem(_)
+            Kind::Import(..)
+            | Kind::Rem(_)
             | Kind::Del
             | Kind::Clear
             | Kind::Expire(_)
@@ -104,13 +112,59 @@ fn kills(x: &Operation, o: &Operation) -> bool {
         Kind::Expire(_) => matches!(o.kind, Kind::Expire(_) | Kind::Restate(_)),
         Kind::Restate(_) => matches!(o.kind, Kind::Restate(_)),
         Kind::Create(_) => matches!(o.kind, Kind::Create(_)),
-        Kind::Add(_) | Kind::Rank(..) | Kind::Inc(..) => false,
+        Kind::Add(_) | Kind::Rank(..) | Kind::Inc(..) | Kind::Import(..) => false,
     }
 }
 
 /// The order of two concurrent writes.
 fn rank(o: &Operation) -> (Hlc, Reverse<u16>) {
     (o.hlc, Reverse(o.dot.0))
+}
+
+/// Does `x` take back what it had seen folded into the element?
+fn takes_back(x: &Operation, id: &Id) -> bool {
+    match &x.kind {
+        Kind::Del | Kind::Clear => true,
+        Kind::Rem(other) | Kind::Assign(other, _) => other == id,
+        _ => false,
+    }
+}
+
+/// What was folded into each element and counts: an increment counts once, however many imports brought it, and never
+/// again once somebody has taken it back who had seen one of them.
+fn imported(operations: &[Operation]) -> BTreeMap<Id, BTreeMap<Vec<u8>, Exact>> {
+    let (mut alive, mut dead) = (BTreeMap::<Id, BTreeMap<Vec<u8>, Exact>>::new(), Vec::new());
+    let revoked = |o: &Operation| operations.iter().any(|x| x.kind == Kind::Revoke && !before(x, o));
+    for o in operations {
+        if let Kind::Import(id, all) = &o.kind
+            && !revoked(o)
+        {
+            let gone = operations.iter().any(|x| takes_back(x, id) && before(o, x));
+            for (name, amount) in all {
+                alive
+                    .entry(id.clone())
+                    .or_default()
+                    .insert(name.clone(), amount.clone());
+                dead.extend(gone.then(|| (id.clone(), name.clone())));
+            }
+        }
+    }
+    for (id, name) in dead {
+        if let Some(all) = alive.get_mut(&id) {
+            all.remove(&name);
+        }
+    }
+    alive.retain(|_, all| !all.is_empty());
+    alive
+}
+
+/// What an element is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The live operations.
+    pub operations: Vec<Operation>,
+    /// What was folded in, by name.
+    pub imported: BTreeMap<Vec<u8>, Exact>,
 }
 
 /// One key, computed from the operations on it.
@@ -120,6 +174,8 @@ pub struct Key {
     pub view: Option<View>,
     /// Elements of the shown type that are shown at the end of their range.
     pub saturated: Vec<Vec<u8>>,
+    /// What every element is made of.
+    pub parts: BTreeMap<Id, Parts>,
 }
 
 impl Key {
@@ -127,39 +183,38 @@ impl Key {
     pub fn new(operations: &[Operation]) -> Self {
         let killed = |o: &&Operation| !operations.iter().any(|x| kills(x, o));
         let live: Vec<&Operation> = operations.iter().filter(killed).collect();
-        let mut elements: BTreeMap<&Id, Vec<&Operation>> = BTreeMap::new();
+        let mut parts: BTreeMap<Id, Parts> = BTreeMap::new();
         for o in &live {
             if let Some(id) = o.kind.state() {
-                elements.entry(id).or_default().push(o);
+                parts.entry(id.clone()).or_default().operations.push((*o).clone());
             }
+        }
+        for (id, all) in imported(operations) {
+            parts.entry(id).or_default().imported = all;
         }
         let mark = |ty: Type| {
             let marks = live.iter().filter(move |o| o.kind == Kind::Create(ty));
             marks.map(|o| rank(o)).max()
         };
-        let types = elements.keys().map(|id| id.0);
-        let Some(ty) = types.max_by_key(|ty| (mark(*ty), Reverse(ty.index()))) else {
-            return Key {
-                view: None,
-                saturated: Vec::new(),
-            };
-        };
+        let types = parts.keys().map(|id| id.0);
+        let shown = types.max_by_key(|ty| (mark(*ty), Reverse(ty.index())));
         let (mut seen, mut saturated) = (BTreeMap::new(), Vec::new());
-        for ((_, name), ops) in elements.iter().filter(|(id, _)| id.0 == ty) {
-            let (shown, past) = show(ty, ops);
+        for ((_, name), of) in parts.iter().filter(|(id, _)| Some(id.0) == shown) {
+            let (value, past) = show(shown.unwrap_or(Type::String), of);
             if past {
                 saturated.push(name.clone());
             }
-            seen.insert(name.clone(), shown);
+            seen.insert(name.clone(), value);
         }
-        let view = View {
+        let view = shown.map(|ty| View {
             ty,
             elements: seen,
             expiry: expiry(&live),
-        };
+        });
         Key {
-            view: Some(view),
+            view,
             saturated,
+            parts,
         }
     }
 }
@@ -179,7 +234,8 @@ fn expiry(live: &[&Operation]) -> Option<u64> {
 }
 
 /// An element's shown value; true where it is past its range.
-fn show(ty: Type, ops: &[&Operation]) -> (Seen, bool) {
+fn show(ty: Type, parts: &Parts) -> (Seen, bool) {
+    let ops: Vec<&Operation> = parts.operations.iter().collect();
     match ty {
         Type::Set => (Seen::Member, false),
         Type::HyperLogLog => {
@@ -189,14 +245,17 @@ fn show(ty: Type, ops: &[&Operation]) -> (Seen, bool) {
             });
             (Seen::Rank(ranks.max().unwrap_or(0)), false)
         }
-        Type::SortedSet | Type::String | Type::Hash => show_number_of(ty, ops),
+        Type::SortedSet | Type::String | Type::Hash => show_number_of(ty, &ops, &parts.imported),
     }
 }
 
-fn show_number_of(ty: Type, ops: &[&Operation]) -> (Seen, bool) {
+fn show_number_of(ty: Type, ops: &[&Operation], imported: &BTreeMap<Vec<u8>, Exact>) -> (Seen, bool) {
     let bases = ops.iter().filter(|o| matches!(o.kind, Kind::Assign(..)));
     let base = bases.max_by_key(|o| rank(o)).map(|o| &o.kind);
-    let (mut sum, mut any) = (Exact::zero(), false);
+    let (mut sum, mut any) = (Exact::zero(), !imported.is_empty());
+    for by in imported.values() {
+        sum = sum + by.clone();
+    }
     for o in ops {
         if let Kind::Inc(_, by) = &o.kind {
             sum = sum + by.clone();
@@ -274,6 +333,28 @@ impl Oracle {
             None
         } else {
             Some(view)
+        }
+    }
+
+    /// Writes an entry that does this.
+    pub fn write(&mut self, hlc: Hlc, kinds: Vec<(Vec<u8>, Kind)>) {
+        let dot = (self.region, self.seen.get(&self.region).copied().unwrap_or(0) + 1);
+        let seen = Rc::new(self.seen.clone());
+        let place = |(index, (key, kind))| {
+            (
+                key,
+                Operation {
+                    dot,
+                    index,
+                    seen: Rc::clone(&seen),
+                    hlc,
+                    kind,
+                },
+            )
+        };
+        let operations: Vec<_> = kinds.into_iter().enumerate().map(place).collect();
+        if !operations.is_empty() {
+            self.apply(&Rc::new(Written { dot, operations }));
         }
     }
 

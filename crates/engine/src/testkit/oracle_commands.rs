@@ -1,5 +1,10 @@
 //! Redis's commands for the [oracle](super::oracle): each reads the whole view of its keys, and appends operations.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each family is handed its own commands only"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -7,13 +12,13 @@ use cartograph_crdt::{Exact, Hlc, Type};
 
 use super::oracle::{Base, Id, Kind, Operation, Oracle, Written};
 use super::{Seen, View};
-use crate::command::{Command, Condition, End, Reply, SetExpiry, SetOperation, When, ZAddFlags};
-use crate::commands::hyperloglog::{estimate, register_and_rank};
+use crate::command::{Command, Condition, Reply, SetExpiry, When};
 use crate::commands::numbers::refused;
 use crate::error::CommandError;
-use crate::number::{LongDouble, hincr_by_float, incr_by_float, parse_i64, zincr};
+use crate::number::{incr_by_float, parse_i64};
 
-type Answer = Result<Reply, CommandError>;
+/// A command's reply, or why it was refused.
+pub(super) type Answer = Result<Reply, CommandError>;
 
 impl Oracle {
     /// Runs commands as one entry. `real` are the replies that were given: chance (SPOP) is taken from them.
@@ -48,8 +53,9 @@ impl Oracle {
     }
 }
 
-struct Run<'a> {
-    oracle: &'a mut Oracle,
+/// One entry being written.
+pub(super) struct Run<'a> {
+    pub(super) oracle: &'a mut Oracle,
     dot: (u16, u64),
     seen: Rc<BTreeMap<u16, u64>>,
     hlc: Hlc,
@@ -57,16 +63,9 @@ struct Run<'a> {
     operations: Vec<(Vec<u8>, Operation)>,
 }
 
-fn bytes_of(seen: Option<&Seen>) -> Option<Vec<u8>> {
+pub(super) fn bytes_of(seen: Option<&Seen>) -> Option<Vec<u8>> {
     match seen {
         Some(Seen::Bytes(bytes)) => Some(bytes.clone()),
-        _ => None,
-    }
-}
-
-fn score_of(seen: Option<&Seen>) -> Option<f64> {
-    match seen {
-        Some(Seen::Score(score)) => Some(*score),
         _ => None,
     }
 }
@@ -75,37 +74,8 @@ fn string_id() -> Id {
     (Type::String, Vec::new())
 }
 
-/// By score, then by member.
-fn ranked(view: Option<View>) -> Vec<(f64, Vec<u8>)> {
-    let mut all: Vec<(f64, Vec<u8>)> = view.map_or_else(Vec::new, |v| {
-        v.elements
-            .iter()
-            .filter_map(|(m, s)| Some((score_of(Some(s))?, m.clone())))
-            .collect()
-    });
-    all.sort_by(|a, b| {
-        a.0.partial_cmp(&b.0)
-            .unwrap_or(std::cmp::Ordering::Equal)
-            .then(a.1.cmp(&b.1))
-    });
-    all
-}
-
-fn flat(ranked: &[(f64, Vec<u8>)]) -> Reply {
-    Reply::Array(
-        ranked
-            .iter()
-            .flat_map(|(s, m)| [Reply::Bytes(m.clone()), Reply::Double(*s)])
-            .collect(),
-    )
-}
-
-fn array(members: impl IntoIterator<Item = Vec<u8>>) -> Reply {
-    Reply::Array(members.into_iter().map(Reply::Bytes).collect())
-}
-
 impl Run<'_> {
-    fn emit(&mut self, key: &[u8], kind: Kind) {
+    pub(super) fn emit(&mut self, key: &[u8], kind: Kind) {
         let index = self.operations.len();
         let operation = Operation {
             dot: self.dot,
@@ -118,18 +88,18 @@ impl Run<'_> {
         self.operations.push((key.to_vec(), operation));
     }
 
-    fn look(&mut self, key: &[u8]) -> Option<View> {
+    pub(super) fn look(&mut self, key: &[u8]) -> Option<View> {
         self.oracle.view(key, self.now)
     }
 
-    fn typed(&mut self, key: &[u8], ty: Type) -> Result<Option<View>, CommandError> {
+    pub(super) fn typed(&mut self, key: &[u8], ty: Type) -> Result<Option<View>, CommandError> {
         match self.look(key) {
             Some(view) if view.ty != ty => Err(CommandError::WrongType),
             view => Ok(view),
         }
     }
 
-    fn ready(&mut self, key: &[u8], view: Option<&View>, ty: Type) {
+    pub(super) fn ready(&mut self, key: &[u8], view: Option<&View>, ty: Type) {
         match view {
             None => {
                 self.emit(key, Kind::Del);
@@ -141,7 +111,7 @@ impl Run<'_> {
         }
     }
 
-    fn drop_key(&mut self, key: &[u8], view: &View) {
+    pub(super) fn drop_key(&mut self, key: &[u8], view: &View) {
         if view.ty == Type::HyperLogLog {
             self.emit(key, Kind::Wipe);
         }
@@ -149,7 +119,8 @@ impl Run<'_> {
     }
 
     /// `expiry`: `None` keeps it.
-    fn replace(&mut self, key: &[u8], view: Option<&View>, ty: Type, expiry: Option<Option<u64>>) {
+    #[expect(clippy::option_option, reason = "an expiry, none, or the one it has")]
+    pub(super) fn replace(&mut self, key: &[u8], view: Option<&View>, ty: Type, expiry: Option<Option<u64>>) {
         if view.is_some_and(|v| v.ty == Type::HyperLogLog) {
             self.emit(key, Kind::Wipe);
         }
@@ -169,7 +140,7 @@ impl Run<'_> {
         }
     }
 
-    fn remove(&mut self, key: &[u8], ty: Type, names: impl IntoIterator<Item = Vec<u8>>) {
+    pub(super) fn remove(&mut self, key: &[u8], ty: Type, names: impl IntoIterator<Item = Vec<u8>>) {
         let mut any = false;
         for name in names {
             self.emit(key, Kind::Rem((ty, name)));
@@ -180,7 +151,7 @@ impl Run<'_> {
         }
     }
 
-    fn remove_named(&mut self, key: &[u8], ty: Type, names: &[Vec<u8>]) -> Answer {
+    pub(super) fn remove_named(&mut self, key: &[u8], ty: Type, names: &[Vec<u8>]) -> Answer {
         let view = self.typed(key, ty)?;
         let there = |n: &&Vec<u8>| view.as_ref().is_some_and(|v| v.elements.contains_key(*n));
         let gone: BTreeSet<Vec<u8>> = names.iter().filter(there).cloned().collect();
@@ -190,6 +161,47 @@ impl Run<'_> {
     }
 
     fn command(&mut self, command: &Command, real: Option<&Answer>) -> Answer {
+        match command {
+            Command::Del { .. }
+            | Command::Exists { .. }
+            | Command::Type { .. }
+            | Command::Pttl { .. }
+            | Command::Expire { .. }
+            | Command::Persist { .. }
+            | Command::Rename { .. }
+            | Command::Copy { .. }
+            | Command::Revoke { .. } => self.on_key(command),
+            Command::Get { .. }
+            | Command::Set { .. }
+            | Command::MSet { .. }
+            | Command::GetDel { .. }
+            | Command::GetEx { .. }
+            | Command::Append { .. }
+            | Command::SetRange { .. }
+            | Command::SetBit { .. }
+            | Command::IncrBy { .. }
+            | Command::IncrByFloat { .. } => self.string(command),
+            Command::HGet { .. }
+            | Command::HGetAll { .. }
+            | Command::HSet { .. }
+            | Command::HSetNx { .. }
+            | Command::HDel { .. }
+            | Command::HIncrBy { .. }
+            | Command::HIncrByFloat { .. } => self.hash(command),
+            Command::ZScore { .. }
+            | Command::ZRangeWithScores { .. }
+            | Command::ZAdd { .. }
+            | Command::ZIncrBy { .. }
+            | Command::ZRem { .. }
+            | Command::ZPop { .. } => self.sorted_set(command),
+            Command::PfAdd { .. } | Command::PfCount { .. } | Command::PfMerge { .. } => {
+                self.hyperloglog(command)
+            }
+            other => self.set(other, real),
+        }
+    }
+
+    fn on_key(&mut self, command: &Command) -> Answer {
         match command {
             Command::Del { keys } => {
                 let mut count = 0;
@@ -248,33 +260,7 @@ impl Run<'_> {
                 self.emit(key, Kind::Revoke);
                 Ok(Reply::flag(there))
             }
-            Command::Get { .. }
-            | Command::Set { .. }
-            | Command::MSet { .. }
-            | Command::GetDel { .. }
-            | Command::GetEx { .. }
-            | Command::Append { .. }
-            | Command::SetRange { .. }
-            | Command::SetBit { .. }
-            | Command::IncrBy { .. }
-            | Command::IncrByFloat { .. } => self.string(command),
-            Command::HGet { .. }
-            | Command::HGetAll { .. }
-            | Command::HSet { .. }
-            | Command::HSetNx { .. }
-            | Command::HDel { .. }
-            | Command::HIncrBy { .. }
-            | Command::HIncrByFloat { .. } => self.hash(command),
-            Command::ZScore { .. }
-            | Command::ZRangeWithScores { .. }
-            | Command::ZAdd { .. }
-            | Command::ZIncrBy { .. }
-            | Command::ZRem { .. }
-            | Command::ZPop { .. } => self.sorted_set(command),
-            Command::PfAdd { .. } | Command::PfCount { .. } | Command::PfMerge { .. } => {
-                self.hyperloglog(command)
-            }
-            other => self.set(other, real),
+            other => unreachable!("no command on keys: {other:?}"),
         }
     }
 
@@ -345,45 +331,7 @@ impl Run<'_> {
         let text = |view: &Option<View>| view.as_ref().and_then(|v| bytes_of(v.elements.get(&Vec::new())));
         match command {
             Command::Get { key } => Ok(Reply::bytes(text(&self.typed(key, Type::String)?))),
-            Command::Set {
-                key,
-                value,
-                expiry,
-                condition,
-                get,
-            } => {
-                let expiry = match expiry {
-                    SetExpiry::Never => Some(None),
-                    SetExpiry::Keep => None,
-                    SetExpiry::Expires(when) => {
-                        let (When::At(n) | When::In(n)) = *when;
-                        if n <= 0 {
-                            return Err(CommandError::InvalidExpire { command: "set" });
-                        }
-                        Some(u64::try_from(self.instant(*when)).ok())
-                    }
-                };
-                let view = if *get {
-                    self.typed(key, Type::String)?
-                } else {
-                    self.look(key)
-                };
-                let old = text(&view);
-                let go = match condition {
-                    Condition::Always => true,
-                    Condition::IfAbsent => view.is_none(),
-                    Condition::IfPresent => view.is_some(),
-                };
-                if go {
-                    self.replace(key, view.as_ref(), Type::String, expiry);
-                    self.emit(key, Kind::Assign(string_id(), Base::Text(value.clone())));
-                }
-                Ok(match (get, go) {
-                    (true, _) => Reply::bytes(old),
-                    (false, true) => Reply::Ok,
-                    (false, false) => Reply::Nil,
-                })
-            }
+            Command::Set { .. } => self.set_string(command),
             Command::MSet {
                 pairs,
                 only_if_absent,
@@ -430,9 +378,55 @@ impl Run<'_> {
                 let old = text(&view);
                 self.refuse_saturated(key, &[], view.is_some())?;
                 let step = incr_by_float(old.as_deref(), by).map_err(refused)?;
-                self.bump_exactly(key, view.as_ref(), string_id(), step.delta)
+                Ok(self.bump_exactly(key, view.as_ref(), string_id(), step.delta))
             }
             other => self.rewrite(other),
+        }
+    }
+
+    fn set_string(&mut self, command: &Command) -> Answer {
+        let text = |view: &Option<View>| view.as_ref().and_then(|v| bytes_of(v.elements.get(&Vec::new())));
+        match command {
+            Command::Set {
+                key,
+                value,
+                expiry,
+                condition,
+                get,
+            } => {
+                let expiry = match expiry {
+                    SetExpiry::Never => Some(None),
+                    SetExpiry::Keep => None,
+                    SetExpiry::Expires(when) => {
+                        let (When::At(n) | When::In(n)) = *when;
+                        if n <= 0 {
+                            return Err(CommandError::InvalidExpire { command: "set" });
+                        }
+                        Some(u64::try_from(self.instant(*when)).ok())
+                    }
+                };
+                let view = if *get {
+                    self.typed(key, Type::String)?
+                } else {
+                    self.look(key)
+                };
+                let old = text(&view);
+                let go = match condition {
+                    Condition::Always => true,
+                    Condition::IfAbsent => view.is_none(),
+                    Condition::IfPresent => view.is_some(),
+                };
+                if go {
+                    self.replace(key, view.as_ref(), Type::String, expiry);
+                    self.emit(key, Kind::Assign(string_id(), Base::Text(value.clone())));
+                }
+                Ok(match (get, go) {
+                    (true, _) => Reply::bytes(old),
+                    (false, true) => Reply::Ok,
+                    (false, false) => Reply::Nil,
+                })
+            }
+            other => unreachable!("no SET: {other:?}"),
         }
     }
 
@@ -475,7 +469,12 @@ impl Run<'_> {
         Ok(reply.unwrap_or_else(|| Reply::count(length)))
     }
 
-    fn refuse_saturated(&mut self, key: &[u8], name: &[u8], shown: bool) -> Result<(), CommandError> {
+    pub(super) fn refuse_saturated(
+        &mut self,
+        key: &[u8],
+        name: &[u8],
+        shown: bool,
+    ) -> Result<(), CommandError> {
         let past = shown && self.oracle.key(key).saturated.iter().any(|n| n == name);
         if past {
             Err(CommandError::Saturated)
@@ -484,7 +483,14 @@ impl Run<'_> {
         }
     }
 
-    fn bump(&mut self, key: &[u8], view: Option<&View>, id: Id, by: i64, not: CommandError) -> Answer {
+    pub(super) fn bump(
+        &mut self,
+        key: &[u8],
+        view: Option<&View>,
+        id: Id,
+        by: i64,
+        not: CommandError,
+    ) -> Answer {
         self.refuse_saturated(key, &id.1, view.is_some())?;
         let old = match view.and_then(|v| bytes_of(v.elements.get(&id.1))) {
             None => 0,
@@ -496,320 +502,14 @@ impl Run<'_> {
         Ok(Reply::Integer(new))
     }
 
-    fn bump_exactly(&mut self, key: &[u8], view: Option<&View>, id: Id, delta: Exact) -> Answer {
+    pub(super) fn bump_exactly(&mut self, key: &[u8], view: Option<&View>, id: Id, delta: Exact) -> Reply {
         self.ready(key, view, id.0);
-        self.emit(key, Kind::Inc(id.clone(), delta));
-        let seen = self.look(key).and_then(|v| v.elements.get(&id.1).cloned());
-        Ok(match seen {
+        let name = id.1.clone();
+        self.emit(key, Kind::Inc(id, delta));
+        let seen = self.look(key).and_then(|v| v.elements.get(&name).cloned());
+        match seen {
             Some(Seen::Score(score)) => Reply::Double(score),
             other => Reply::bytes(bytes_of(other.as_ref())),
-        })
-    }
-
-    fn hash(&mut self, command: &Command) -> Answer {
-        let (Command::HGet { key, .. }
-        | Command::HGetAll { key }
-        | Command::HSet { key, .. }
-        | Command::HSetNx { key, .. }
-        | Command::HDel { key, .. }
-        | Command::HIncrBy { key, .. }
-        | Command::HIncrByFloat { key, .. }) = command
-        else {
-            unreachable!("no hash command: {command:?}");
-        };
-        let view = self.typed(key, Type::Hash)?;
-        let old = |f: &Vec<u8>| view.as_ref().and_then(|v| bytes_of(v.elements.get(f)));
-        match command {
-            Command::HGet { field, .. } => Ok(Reply::bytes(old(field))),
-            Command::HGetAll { .. } => {
-                let all = view.iter().flat_map(|v| &v.elements);
-                Ok(array(all.flat_map(|(f, s)| {
-                    [f.clone(), bytes_of(Some(s)).unwrap_or_default()]
-                })))
-            }
-            Command::HSet { fields, .. } => {
-                let new: BTreeSet<_> = fields
-                    .iter()
-                    .map(|(f, _)| f)
-                    .filter(|f| old(f).is_none())
-                    .collect();
-                let count = new.len();
-                self.ready(key, view.as_ref(), Type::Hash);
-                for (f, value) in fields {
-                    self.emit(
-                        key,
-                        Kind::Assign((Type::Hash, f.clone()), Base::Text(value.clone())),
-                    );
-                }
-                Ok(Reply::count(count))
-            }
-            Command::HSetNx { field, value, .. } => {
-                if old(field).is_some() {
-                    return Ok(Reply::Integer(0));
-                }
-                self.ready(key, view.as_ref(), Type::Hash);
-                self.emit(
-                    key,
-                    Kind::Assign((Type::Hash, field.clone()), Base::Text(value.clone())),
-                );
-                Ok(Reply::Integer(1))
-            }
-            Command::HDel { fields, .. } => self.remove_named(key, Type::Hash, fields),
-            Command::HIncrBy { field, by, .. } => {
-                let id = (Type::Hash, field.clone());
-                self.bump(key, view.as_ref(), id, *by, CommandError::HashNotAnInteger)
-            }
-            Command::HIncrByFloat { field, by, .. } => {
-                assert!(
-                    LongDouble::parse(by).is_some(),
-                    "histories increment by numbers only"
-                );
-                let now = old(field);
-                self.refuse_saturated(key, field, view.is_some())?;
-                let step = hincr_by_float(now.as_deref(), by).map_err(refused)?;
-                self.bump_exactly(key, view.as_ref(), (Type::Hash, field.clone()), step.delta)
-            }
-            other => unreachable!("no hash command: {other:?}"),
-        }
-    }
-
-    fn members(&mut self, key: &[u8]) -> Result<BTreeSet<Vec<u8>>, CommandError> {
-        Ok(self
-            .typed(key, Type::Set)?
-            .map_or_else(BTreeSet::new, |v| v.elements.into_keys().collect()))
-    }
-
-    fn set(&mut self, command: &Command, real: Option<&Answer>) -> Answer {
-        match command {
-            Command::SMembers { key } => Ok(array(self.members(key)?)),
-            Command::SIsMember { key, member } => Ok(Reply::flag(self.members(key)?.contains(member))),
-            Command::SCard { key } => Ok(Reply::count(self.members(key)?.len())),
-            Command::SAdd { key, members } => {
-                let view = self.typed(key, Type::Set)?;
-                let had = self.members(key)?;
-                let new: BTreeSet<&Vec<u8>> = members.iter().filter(|m| !had.contains(*m)).collect();
-                self.ready(key, view.as_ref(), Type::Set);
-                for member in members {
-                    self.emit(key, Kind::Add((Type::Set, member.clone())));
-                }
-                Ok(Reply::count(new.len()))
-            }
-            Command::SRem { key, members } => self.remove_named(key, Type::Set, members),
-            Command::SPop { key, count } => {
-                let had = self.members(key)?;
-                let popped: Vec<Vec<u8>> = match real {
-                    Some(Ok(Reply::Bytes(member))) => vec![member.clone()],
-                    Some(Ok(Reply::Array(members))) => members
-                        .iter()
-                        .filter_map(|m| {
-                            if let Reply::Bytes(m) = m {
-                                Some(m.clone())
-                            } else {
-                                None
-                            }
-                        })
-                        .collect(),
-                    _ => Vec::new(),
-                };
-                let distinct: BTreeSet<Vec<u8>> = popped.iter().cloned().collect();
-                let wanted = had.len().min(usize::try_from(count.unwrap_or(1)).unwrap_or(0));
-                assert_eq!(
-                    (popped.len(), distinct.len()),
-                    (wanted, wanted),
-                    "SPOP of {had:?}: {popped:?}"
-                );
-                assert!(distinct.is_subset(&had), "SPOP of {had:?}: {popped:?}");
-                self.remove(key, Type::Set, distinct);
-                Ok(if count.is_some() {
-                    array(popped)
-                } else {
-                    Reply::bytes(popped.into_iter().next())
-                })
-            }
-            Command::SMove { from, to, member } => {
-                if self.look(from).is_none() {
-                    return Ok(Reply::Integer(0));
-                }
-                let had = self.members(from)?;
-                let target = self.typed(to, Type::Set)?;
-                if !had.contains(member) {
-                    return Ok(Reply::Integer(0));
-                }
-                if from != to {
-                    self.ready(to, target.as_ref(), Type::Set);
-                    self.remove(from, Type::Set, [member.clone()]);
-                    self.emit(to, Kind::Add((Type::Set, member.clone())));
-                }
-                Ok(Reply::Integer(1))
-            }
-            Command::SStore { operation, to, keys } => self.store(*operation, to, keys),
-            other => unreachable!("no set command: {other:?}"),
-        }
-    }
-
-    fn store(&mut self, operation: SetOperation, to: &[u8], keys: &[Vec<u8>]) -> Answer {
-        let mut sets = Vec::new();
-        for key in keys {
-            sets.push(self.members(key)?);
-        }
-        let first = sets.first().cloned().unwrap_or_default();
-        let rest = sets.get(1..).unwrap_or_default();
-        let result: BTreeSet<Vec<u8>> = match operation {
-            SetOperation::Union => sets.iter().flatten().cloned().collect(),
-            SetOperation::Intersection => first
-                .into_iter()
-                .filter(|m| rest.iter().all(|s| s.contains(m)))
-                .collect(),
-            SetOperation::Difference => first
-                .into_iter()
-                .filter(|m| !rest.iter().any(|s| s.contains(m)))
-                .collect(),
-        };
-        let old = self.look(to);
-        if !result.is_empty() {
-            self.replace(to, old.as_ref(), Type::Set, Some(None));
-        } else if let Some(old) = old {
-            self.drop_key(to, &old);
-        }
-        for member in &result {
-            self.emit(to, Kind::Add((Type::Set, member.clone())));
-        }
-        Ok(Reply::count(result.len()))
-    }
-
-    fn sorted_set(&mut self, command: &Command) -> Answer {
-        match command {
-            Command::ZScore { key, member } => {
-                let view = self.typed(key, Type::SortedSet)?;
-                let score = view.and_then(|v| score_of(v.elements.get(member)));
-                Ok(score.map_or(Reply::Nil, Reply::Double))
-            }
-            Command::ZRangeWithScores { key } => Ok(flat(&ranked(self.typed(key, Type::SortedSet)?))),
-            Command::ZAdd { key, flags, pairs } => self.zadd(key, *flags, pairs),
-            Command::ZIncrBy {
-                key,
-                flags,
-                by,
-                member,
-            } => {
-                let view = self.typed(key, Type::SortedSet)?;
-                let old = view.as_ref().and_then(|v| score_of(v.elements.get(member)));
-                if (flags.nx && old.is_some()) || (flags.xx && old.is_none()) {
-                    return Ok(Reply::Nil);
-                }
-                let (new, delta) = zincr(old, *by).map_err(|_| CommandError::IncrementNotFinite)?;
-                if old.is_some_and(|old| (flags.gt && new <= old) || (flags.lt && new >= old)) {
-                    return Ok(Reply::Nil);
-                }
-                self.bump_exactly(key, view.as_ref(), (Type::SortedSet, member.clone()), delta)
-            }
-            Command::ZRem { key, members } => self.remove_named(key, Type::SortedSet, members),
-            Command::ZPop { key, end, count } => {
-                let mut all = ranked(self.typed(key, Type::SortedSet)?);
-                if *end == End::Max {
-                    all.reverse();
-                }
-                all.truncate(usize::try_from(*count).unwrap_or(0));
-                self.remove(key, Type::SortedSet, all.iter().map(|(_, m)| m.clone()));
-                Ok(flat(&all))
-            }
-            other => unreachable!("no sorted-set command: {other:?}"),
-        }
-    }
-
-    fn zadd(&mut self, key: &[u8], flags: ZAddFlags, pairs: &[(f64, Vec<u8>)]) -> Answer {
-        let view = self.typed(key, Type::SortedSet)?;
-        let mut now: BTreeMap<Vec<u8>, f64> = ranked(view.clone()).into_iter().map(|(s, m)| (m, s)).collect();
-        let (mut added, mut changed, mut todo) = (0, 0, Vec::new());
-        for (score, member) in pairs {
-            let old = now.get(member).copied();
-            let go = match old {
-                None => !flags.xx,
-                Some(old) => !flags.nx && !(flags.gt && *score <= old) && !(flags.lt && *score >= old),
-            };
-            if go {
-                added += i64::from(old.is_none());
-                changed += i64::from(old.is_none_or(|old| (old - score).abs() > 0.0));
-                now.insert(member.clone(), *score);
-                todo.push(Kind::Assign(
-                    (Type::SortedSet, member.clone()),
-                    Base::Score(*score),
-                ));
-            }
-        }
-        if !todo.is_empty() {
-            self.ready(key, view.as_ref(), Type::SortedSet);
-        }
-        for kind in todo {
-            self.emit(key, kind);
-        }
-        Ok(Reply::Integer(if flags.ch { changed } else { added }))
-    }
-
-    fn registers(&mut self, key: &[u8]) -> Result<Option<View>, CommandError> {
-        match self.look(key) {
-            Some(View { ty: Type::String, .. }) => Err(CommandError::NotAHyperLogLog),
-            Some(View {
-                ty: Type::HyperLogLog,
-                ..
-            })
-            | None => Ok(self.look(key)),
-            Some(_) => Err(CommandError::WrongType),
-        }
-    }
-
-    fn joined(&mut self, keys: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, u8>, CommandError> {
-        let mut all = BTreeMap::new();
-        for key in keys {
-            for (name, seen) in self.registers(key)?.into_iter().flat_map(|v| v.elements) {
-                if let Seen::Rank(rank) = seen {
-                    let highest: &mut u8 = all.entry(name).or_default();
-                    *highest = rank.max(*highest);
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    fn hyperloglog(&mut self, command: &Command) -> Answer {
-        match command {
-            Command::PfAdd { key, elements } => {
-                let view = self.registers(key)?;
-                if elements.is_empty() {
-                    return if view.is_some() {
-                        Ok(Reply::Integer(0))
-                    } else {
-                        Err(CommandError::EmptyHyperLogLog)
-                    };
-                }
-                let had = self.joined(std::slice::from_ref(key))?;
-                self.ready(key, view.as_ref(), Type::HyperLogLog);
-                for element in elements {
-                    let (register, rank) = register_and_rank(element);
-                    self.emit(
-                        key,
-                        Kind::Rank((Type::HyperLogLog, register.to_be_bytes().to_vec()), rank),
-                    );
-                }
-                let has = self.joined(std::slice::from_ref(key))?;
-                Ok(Reply::flag(view.is_none() || had != has))
-            }
-            Command::PfCount { keys } => Ok(Reply::Integer(estimate(self.joined(keys)?.into_values()))),
-            Command::PfMerge { to, from } => {
-                let view = self.registers(to)?;
-                let all = self.joined(from)?;
-                if view.is_none() && all.is_empty() {
-                    return Err(CommandError::EmptyHyperLogLog);
-                }
-                if !all.is_empty() {
-                    self.ready(to, view.as_ref(), Type::HyperLogLog);
-                }
-                for (name, rank) in all {
-                    self.emit(to, Kind::Rank((Type::HyperLogLog, name), rank));
-                }
-                Ok(Reply::Ok)
-            }
-            other => unreachable!("no HyperLogLog command: {other:?}"),
         }
     }
 }
