@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::command::Command;
+use super::mark;
 use super::model::{Elem, KeyState, Kind, Mask, Model, Operation, REPLICAS_MAX, bits};
 use super::region::{KEYS, Region, Snapshot, element_id, key_name};
 use crate::causal::{Origin, VersionVector};
@@ -308,6 +309,7 @@ impl Cluster {
         assert!(effect.is_well_formed(), "{effect:?} is not well formed");
         let ahead = self.regions[w.region].row(key).header.ahead.clone();
         if !ahead.is_empty() && w.entry.ahead.iter().all(|(k, _)| *k != key) {
+            mark("a write was scoped by what its key was ahead");
             w.entry.ahead.push((key, ahead));
         }
         let scope = w.entry.scope(key);
@@ -381,7 +383,12 @@ impl Cluster {
                 .iter()
                 .copied()
                 .find(|id| entries[*id].is_ready(&vector));
-            let Some(id) = ready else { return };
+            let Some(id) = ready else {
+                if !self.regions[to].parked.is_empty() {
+                    mark("an entry was parked");
+                }
+                return;
+            };
             self.regions[to].parked.remove(&id);
             let entry = self.entries[id].clone();
             self.apply_entry(to, &entry);
@@ -399,6 +406,7 @@ impl Cluster {
             );
             r.seen[*key] |= entry.operations[index];
             if r.row(*key).header.ahead.covers(&dot) {
+                mark("an effect was skipped, a snapshot's row had it");
                 continue;
             }
             let origin = Origin {
@@ -551,6 +559,7 @@ impl Cluster {
         let Some(at) = expiry else { return };
         let passed = at <= reported && waits.values().all(|(_, watermark)| at <= *watermark);
         if passed && row.header.ahead.is_empty() && stable.dominates(r.batch(changed)) {
+            mark("a key was purged");
             r.purge(key);
             self.compare(region, key);
         }
@@ -586,6 +595,9 @@ impl Cluster {
         let r = &mut self.regions[region];
         let time = r.time;
         if loss && let Some(durable) = r.checkpoint.take() {
+            if durable.vector != r.vector {
+                mark("a crash took entries");
+            }
             *r = (*durable).clone();
             r.checkpoint = Some(durable);
         }
@@ -650,6 +662,9 @@ impl Cluster {
             let their_operations = self.regions[snapshot.from].seen[key];
             snapshot.scanned.insert(key, None);
             let r = &mut self.regions[to];
+            if !r.is_absent(key) && r.vector.concurrent_with(&theirs) {
+                mark("a snapshot's row was joined with unseen writes on both sides");
+            }
             r.join(key, &row, &theirs);
             r.seen[key] |= their_operations;
         }
@@ -670,6 +685,9 @@ impl Cluster {
         for (key, absent) in &snapshot.scanned {
             let r = &mut self.regions[to];
             if let Some(at) = absent {
+                if !r.is_absent(*key) {
+                    mark("a snapshot had no row for a key that was here");
+                }
                 r.forget_covered(*key, &snapshot.start);
                 r.seen[*key] |= self.model.covered(*key, &counts);
                 if *at != snapshot.start {

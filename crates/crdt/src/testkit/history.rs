@@ -215,7 +215,10 @@ fn step(random: &mut Random, profile: Profile, regions: usize, one_key: bool, ro
         random.below(KEYS)
     };
     let expiry = profile == Profile::Ttl || random.one_in(4);
-    match random.below(if rough { 100 } else { 88 }) {
+    if profile == Profile::Ttl && random.one_in(3) {
+        return lapse(random, region, other, key);
+    }
+    match random.below(if rough { 106 } else { 88 }) {
         0..42 => {
             let entries = if random.one_in(5) { 2 } else { 1 };
             let entry = |random: &mut Random| {
@@ -252,10 +255,27 @@ fn step(random: &mut Random, profile: Profile, regions: usize, one_key: bool, ro
             to: region,
             nth: random.below(64),
         },
-        88..91 => Step::Restart(region, !random.one_in(3)),
-        91..94 => Step::SnapshotBegin(region, other),
-        94..97 => Step::SnapshotRow(region, key),
+        88..90 => Step::Restart(region, !random.one_in(3)),
+        90..94 => Step::SnapshotBegin(region, other),
+        94..102 => Step::SnapshotRow(region, key),
         _ => Step::SnapshotEnd(region),
+    }
+}
+
+/// What lets keys expire and go.
+fn lapse(random: &mut Random, region: usize, other: usize, key: usize) -> Step {
+    match random.below(10) {
+        0..2 => Step::Tick(None, 1 + random.below(8) as u64),
+        2 => Step::Tick(Some(region), 1 + random.below(8) as u64),
+        3..5 => Step::Report(region, other),
+        5 => Step::ReportAll,
+        6 => Step::Deliver {
+            to: region,
+            from: other,
+            skip: 0,
+            count: 9,
+        },
+        _ => Step::Purge(region, key),
     }
 }
 

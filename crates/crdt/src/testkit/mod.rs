@@ -23,6 +23,23 @@ pub mod history;
 pub mod model;
 pub mod region;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+thread_local! {
+    static MARKS: RefCell<BTreeMap<&'static str, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Counts that a rare thing happened, so that a test can demand that histories reach it.
+fn mark(what: &'static str) {
+    MARKS.with(|m| *m.borrow_mut().entry(what).or_default() += 1);
+}
+
+/// What happened on this thread so far, and how often.
+pub fn marks() -> BTreeMap<&'static str, u64> {
+    MARKS.with(|m| m.borrow().clone())
+}
+
 /// The next number of a seeded sequence (splitmix64).
 pub fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

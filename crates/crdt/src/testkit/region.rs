@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mark;
 use super::model::{Elem, ElementState, KeyState, Mask, number};
 use crate::causal::{Origin, VersionVector};
 use crate::effect::{Effect, ElementId, Observed, Type};
@@ -281,6 +282,14 @@ impl Region {
             self.apply_and_undo(key, effect, origin);
         }
         let row = self.rows[key].as_mut().expect("loaded above");
+        if !row.is_complete()
+            && matches!(
+                effect,
+                Effect::Delete { .. } | Effect::Clear { .. } | Effect::Wipe
+            )
+        {
+            mark("a partly loaded key was dropped whole");
+        }
         let mut touched = Touched::default();
         row.apply(effect, origin, &mut touched);
         self.touched.entry(key).or_default().extend(touched);
@@ -333,6 +342,7 @@ impl Region {
         stable: &VersionVector,
         owner_has_seen: &dyn Fn(ReplicaId, &Dot) -> bool,
     ) {
+        let garbage = self.row(key).header.has_garbage();
         let mut touched = Touched::default();
         self.row(key).collect(None, stable, owner_has_seen, &mut touched);
         let ids: Vec<ElementId> = self.stored[key]
@@ -340,13 +350,23 @@ impl Region {
             .flat_map(|s| s.elements.keys().cloned())
             .collect();
         for id in ids {
-            if self.element(key, &id).has_garbage() {
+            let before = self.element(key, &id);
+            if before.has_garbage() {
                 self.row(key)
                     .collect(Some(&id), stable, owner_has_seen, &mut touched);
+                if self.element(key, &id) != before {
+                    mark("an element's garbage was collected");
+                }
             }
+        }
+        if garbage && !self.row(key).header.has_garbage() {
+            mark("a header's garbage was collected");
         }
         let changed = self.row(key).summary.changed;
         if self.row(key).header.ahead.is_empty() && stable.dominates(self.batch(changed)) {
+            if self.row(key).summary.types() == 0 && !self.row(key).header.is_empty() {
+                mark("leftovers of a dead key were collected");
+            }
             self.row(key).collect_leftovers();
         }
         self.touched.entry(key).or_default().extend(touched);
