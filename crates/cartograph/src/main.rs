@@ -9,11 +9,13 @@ mod cart;
 mod client;
 mod clock;
 mod converge;
+mod demo;
 mod discovery;
 mod exit;
 mod explain;
 mod interrupt;
 mod load;
+mod node;
 mod status;
 mod term;
 mod text;
@@ -33,7 +35,10 @@ writes in the nearest region, at local latency; regions exchange what they wrote
 have seen the same writes they hold the same carts, whatever the network did in between.";
 
 const AFTER: &str = "\
-Start here, with a running demo:
+Start here:
+  cartograph demo                          three regions on this machine, to play with
+
+and then, with the demo running:
   cartograph status                        how the regions are, and whether they agree
   cartograph cart add 42 OLJCESPC7Z 2      put something into a cart
   cartograph cart explain 42               why a cart is what it is
@@ -65,6 +70,11 @@ struct Cli {
 // A doc comment on a variant would take the place of the help text that its `Args` has.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Node(node::Args),
+    /// Started by the demo: lets a child die with it
+    #[command(name = "demo-child", hide = true)]
+    DemoChild(demo::ChildArgs),
     Load(load::Args),
     Status(status::Args),
     Cart(cart::Args),
@@ -104,6 +114,9 @@ fn parse() -> Cli {
 /// Commands that serve (those of the node) end in an `ExitCode` of their own; client commands in an [`Exit`].
 fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
     let exit = match command {
+        Command::Demo(args) => return block_on(async { demo::run(args).await.map_err(refused) }),
+        Command::Node(args) => return block_on(node::run(args)),
+        Command::DemoChild(args) => return demo::run_child(args).map_err(refused),
         // Load ends gracefully by itself; the others may just be dropped.
         Command::Load(args) => block_on(load::run(args, Arc::clone(term))),
         Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
@@ -111,6 +124,11 @@ fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => completions(shell, term),
     };
     exit.map(ExitCode::from)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err wants")]
+fn refused(error: anyhow::Error) -> Failure {
+    Failure::new(Exit::Refused, format!("{error:#}"))
 }
 
 /// Runs a command on a runtime of its own.
