@@ -530,6 +530,7 @@ impl Region {
             shards: 1,
             formats: Formats::OURS,
             fresh: self.committed.is_empty(),
+            members: Vec::new(),
             report: self.exchange.report(now),
         }
     }
