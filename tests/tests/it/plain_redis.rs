@@ -64,12 +64,7 @@ impl PlainRedis {
 
     /// A connection of its own.
     pub(crate) fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.set_nodelay(true)?;
-        Ok(Connection {
-            reader: BufReader::new(stream.try_clone()?),
-            stream,
-        })
+        Connection::to(self.port)
     }
 }
 
@@ -109,6 +104,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// A connection to the server on this loopback port.
+    pub(crate) fn to(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection {
+            reader: BufReader::new(stream.try_clone()?),
+            stream,
+        })
+    }
+
     /// Sends `commands` together and returns their replies, in order.
     pub(crate) fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(commands.len());

@@ -347,3 +347,54 @@ fn range(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        let error = StoreFile::open(path).err().unwrap();
+        assert!(matches!(error, Error::ForeignFile { .. }), "{error:?}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("theirs");
+        let database = Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction
+            .open_table(TableDefinition::<u64, u64>::new("theirs"))
+            .unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        assert!(refusal(&path).contains("another program"));
+        let database = Database::open(&path).unwrap();
+        let tables = database.begin_read().unwrap();
+        assert_eq!(tables.list_tables().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_store_of_a_later_version_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let file = StoreFile::open(&path).unwrap();
+        let later = (FORMAT_VERSION + 1).to_be_bytes();
+        file.write(|tables| tables.put(VERSION_KEY, &later)).unwrap();
+        drop(file);
+        assert!(refusal(&path).contains("its format is 2, this program reads 1"));
+    }
+
+    #[test]
+    fn what_fails_half_way_is_not_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StoreFile::open(&directory.path().join("store")).unwrap();
+        let failed = file.write(|tables| -> Result<(), Error> {
+            tables.put(b"k", b"v")?;
+            Err(file.closed())
+        });
+        assert!(failed.is_err());
+        assert_eq!(file.read(|tables| tables.get(b"k")), Ok(None));
+    }
+}

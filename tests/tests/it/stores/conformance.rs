@@ -23,7 +23,7 @@ async fn run(series: u64) {
     let base = std::env::var("STORES_SEED").map_or(0, |text| text.parse().unwrap());
     let seed = base + series;
     let mut suite = Suite {
-        world: World::start().await,
+        world: World::start(),
         generator: Generator::new(ChaCha8Rng::seed_from_u64(seed)),
         last: None,
         committed: 0,

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use cartograph_replica::commit::{BatchId, Fence, MetadataChange, Outcome};
 use cartograph_store::{EmbeddedStore, Error, Store};
-use redb::{Database, TableDefinition};
 
 use super::{SHARD, commit_at, nth_after};
 
@@ -65,39 +64,8 @@ async fn what_is_no_store_is_refused_and_left_alone() {
     assert!(matches!(error_of(&text), Error::ForeignFile { .. }));
     assert_eq!(std::fs::read(&text).unwrap().len(), 11_000);
 
-    let other = directory.path().join("other");
-    let database = Database::create(&other).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction
-        .open_table(TableDefinition::<u64, u64>::new("theirs"))
-        .unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-    let error = error_of(&other);
-    assert!(error.to_string().contains("another program"), "{error}");
-
     let missing = directory.path().join("no/such/directory");
     assert!(matches!(error_of(&missing), Error::Disk { .. }));
-}
-
-#[tokio::test]
-async fn a_store_of_a_later_version_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("store");
-    fill(&path, 1).await;
-    let database = Database::create(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    {
-        let table = TableDefinition::<&[u8], &[u8]>::new("cartograph");
-        let mut table = transaction.open_table(table).unwrap();
-        table
-            .insert(b"f".as_slice(), 2_u32.to_be_bytes().as_slice())
-            .unwrap();
-    }
-    transaction.commit().unwrap();
-    drop(database);
-    let error = error_of(&path);
-    assert!(error.to_string().contains("its format is 2"), "{error}");
 }
 
 /// Wherever the file is damaged: an error by name, or every commit is still there. Never a panic, never less in

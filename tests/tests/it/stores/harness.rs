@@ -8,8 +8,9 @@ use cartograph_store::launcher::{self, PrivateServer};
 use cartograph_store::{
     EmbeddedStore, ManualClock, MemoryStore, RedisConfig, RedisStore, SharedMemoryStore, Store,
 };
-use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
+
+use crate::plain_redis::{Connection, Reply};
 
 /// A private server in a directory of its own.
 pub(crate) struct Server {
@@ -43,28 +44,30 @@ impl Server {
     }
 
     /// A store that logs in as a user who may do everything but this.
-    pub(crate) async fn store_of_limited(&self, rule: &str) -> RedisStore {
+    pub(crate) fn store_of_limited(&self, rule: &str) -> RedisStore {
         let user = [
             "ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", rule,
         ];
-        self.command(&user).await.unwrap();
+        assert_eq!(self.command(&user), Reply::Status("OK".to_owned()));
         let url = self.url().replace("redis://", "redis://limited:pw@");
         RedisStore::new(RedisConfig::new(url)).unwrap()
     }
 
     /// A connection past the store.
-    pub(crate) async fn raw(&self) -> MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+    pub(crate) fn raw(&self) -> Connection {
+        Connection::to(self.process.port()).unwrap()
     }
 
     /// Sends one command past the store.
-    pub(crate) async fn command(&self, parts: &[&str]) -> redis::RedisResult<redis::Value> {
-        let mut command = redis::Cmd::new();
-        for part in parts {
-            command.arg(part);
-        }
-        command.query_async(&mut self.raw().await).await
+    pub(crate) fn command(&self, parts: &[&str]) -> Reply {
+        self.commands(&[parts]).swap_remove(0)
+    }
+
+    /// Sends commands past the store, on one connection.
+    pub(crate) fn commands(&self, commands: &[&[&str]]) -> Vec<Reply> {
+        let bytes = |parts: &&[&str]| parts.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let commands: Vec<Vec<Vec<u8>>> = commands.iter().map(bytes).collect();
+        self.raw().pipeline(&commands).unwrap()
     }
 }
 
@@ -74,13 +77,13 @@ pub(crate) struct World {
     pub(crate) memory: SharedMemoryStore,
     pub(crate) embedded: EmbeddedStore,
     pub(crate) redis: RedisStore,
-    raw: MultiplexedConnection,
+    raw: Connection,
     _server: Server,
     _directory: TempDir,
 }
 
 impl World {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let clock = ManualClock::at(1);
         let server = Server::start(&["--appendonly", "no"]);
         let directory = tempfile::tempdir().unwrap();
@@ -89,7 +92,7 @@ impl World {
             memory: SharedMemoryStore::new(MemoryStore::new(clock.clone())),
             embedded: open(&path, &clock),
             redis: server.store(),
-            raw: server.raw().await,
+            raw: server.raw(),
             clock,
             _server: server,
             _directory: directory,
@@ -122,7 +125,7 @@ impl World {
     pub(crate) async fn tamper(&mut self, change: &ViewChange) {
         self.memory.lock().tamper(change).unwrap();
         self.embedded.tamper(change.clone()).await.unwrap();
-        tamper(&mut self.raw, change).await;
+        tamper(&mut self.raw, change);
     }
 }
 
@@ -131,55 +134,52 @@ fn open(path: &Path, clock: &ManualClock) -> EmbeddedStore {
 }
 
 /// What `redis-cli` would do.
-pub(crate) async fn tamper(raw: &mut MultiplexedConnection, change: &ViewChange) {
-    let key = &change.key;
-    let mut pipe = redis::pipe();
+fn tamper(raw: &mut Connection, change: &ViewChange) {
+    let mut commands = Vec::new();
+    let mut push = |name: &str, arguments: &[&[u8]]| {
+        let mut command = vec![name.as_bytes().to_vec(), change.key.clone()];
+        command.extend(arguments.iter().map(|a| a.to_vec()));
+        commands.push(command);
+    };
     if change.replace || change.content == ViewContent::Absent {
-        pipe.del(key).ignore();
+        push("DEL", &[]);
     }
     match &change.content {
         ViewContent::Unchanged | ViewContent::Absent => {}
-        ViewContent::String(bytes) => {
-            pipe.set(key, bytes).ignore();
-        }
+        ViewContent::String(bytes) => push("SET", &[bytes]),
         ViewContent::Hash { set, delete } => {
             for (field, value) in set {
-                pipe.hset(key, field, value).ignore();
+                push("HSET", &[field, value]);
             }
             for field in delete {
-                pipe.hdel(key, field).ignore();
+                push("HDEL", &[field]);
             }
         }
         ViewContent::Set { add, remove } => {
             for member in add {
-                pipe.sadd(key, member).ignore();
+                push("SADD", &[member]);
             }
             for member in remove {
-                pipe.srem(key, member).ignore();
+                push("SREM", &[member]);
             }
         }
         ViewContent::SortedSet { set, remove } => {
             for (member, score) in set {
-                pipe.zadd(key, member, format!("{:e}", score.get())).ignore();
+                push("ZADD", &[format!("{:e}", score.get()).as_bytes(), member]);
             }
             for member in remove {
-                pipe.zrem(key, member).ignore();
+                push("ZREM", &[member]);
             }
         }
         ViewContent::HyperLogLog { .. } => panic!("nobody writes registers by hand"),
     }
     match change.expiry {
         ViewExpiry::Unchanged => {}
-        ViewExpiry::Never => {
-            pipe.persist(key).ignore();
-        }
-        ViewExpiry::At(instant) => {
-            // As the stores do; no client's clock goes further.
-            let instant = instant.min((1 << 53) - 1);
-            pipe.pexpire_at(key, i64::try_from(instant).unwrap()).ignore();
-        }
+        ViewExpiry::Never => push("PERSIST", &[]),
+        // As far as the stores go; no client's clock goes further.
+        ViewExpiry::At(instant) => push("PEXPIREAT", &[instant.min((1 << 53) - 1).to_string().as_bytes()]),
     }
-    if !pipe.is_empty() {
-        pipe.query_async::<()>(raw).await.unwrap();
+    for reply in raw.pipeline(&commands).unwrap() {
+        assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
     }
 }

@@ -55,40 +55,23 @@ async fn view(store: &dyn Store, key: &[u8]) -> Option<(ViewValue, Option<u64>)>
 
 const MANY: usize = 4_321;
 
-#[tokio::test]
-async fn thousands_of_elements_go_in_one_commit_and_come_out_again() {
-    let world = World::start().await;
-    let claim = claim_all(&world).await;
-    let names: Vec<Vec<u8>> = (0..MANY).map(name).collect();
-    let mut first = nth_after(&claim, 1);
-    first.views = vec![
-        change(
-            b"h",
-            ViewContent::Hash {
-                set: names.iter().map(|n| (n.clone(), n.clone())).collect(),
-                delete: Vec::new(),
-            },
-        ),
-        change(
-            b"s",
-            ViewContent::Set {
-                add: names.clone(),
-                remove: Vec::new(),
-            },
-        ),
-        change(
-            b"z",
-            ViewContent::SortedSet {
-                set: names
-                    .iter()
-                    .zip(0_u32..)
-                    .map(|(m, n)| (m.clone(), Score::new(n.into()).unwrap()))
-                    .collect(),
-                remove: Vec::new(),
-            },
-        ),
-    ];
-    first.metadata = vec![MetadataChange {
+/// Many elements in views of three types, in metadata and in an index.
+fn fill(mut commit: Commit, names: &[Vec<u8>]) -> Commit {
+    let hash = ViewContent::Hash {
+        set: names.iter().map(|n| (n.clone(), n.clone())).collect(),
+        delete: Vec::new(),
+    };
+    let set = ViewContent::Set {
+        add: names.to_vec(),
+        remove: Vec::new(),
+    };
+    let scored = |(member, n): (&Vec<u8>, u32)| (member.clone(), Score::new(n.into()).unwrap());
+    let sorted = ViewContent::SortedSet {
+        set: names.iter().zip(0..).map(scored).collect(),
+        remove: Vec::new(),
+    };
+    commit.views = vec![change(b"h", hash), change(b"s", set), change(b"z", sorted)];
+    commit.metadata = vec![MetadataChange {
         key: b"h".to_vec(),
         elements: names
             .iter()
@@ -96,53 +79,59 @@ async fn thousands_of_elements_go_in_one_commit_and_come_out_again() {
             .collect(),
         ..MetadataChange::default()
     }];
-    first.indexes.due = names
+    commit.indexes.due = names
         .iter()
         .zip(0_u64..)
         .map(|(n, at)| (n.clone(), Some(at)))
         .collect();
-    let kept = MANY - 1_000;
-    let mut second = nth_after(&claim, 2);
-    second.guards = [("h", Type::Hash), ("s", Type::Set), ("z", Type::SortedSet)]
-        .map(|(key, ty)| Guard {
-            key: key.as_bytes().to_vec(),
-            shape: ViewShape::Present {
-                ty,
-                cardinality: Some(MANY as u64),
-            },
-        })
+    commit
+}
+
+/// Removes many of them; each view must have held all.
+fn thin(mut commit: Commit, removed: &[Vec<u8>]) -> Commit {
+    let guard = |(key, ty): (&str, Type)| Guard {
+        key: key.as_bytes().to_vec(),
+        shape: ViewShape::Present {
+            ty,
+            cardinality: Some(MANY as u64),
+        },
+    };
+    commit.guards = [("h", Type::Hash), ("s", Type::Set), ("z", Type::SortedSet)]
+        .map(guard)
         .to_vec();
-    let removed = names[kept..].to_vec();
-    second.views = vec![
-        change(
-            b"h",
-            ViewContent::Hash {
-                set: Vec::new(),
-                delete: removed.clone(),
-            },
-        ),
-        change(
-            b"s",
-            ViewContent::Set {
-                add: Vec::new(),
-                remove: removed.clone(),
-            },
-        ),
-        change(
-            b"z",
-            ViewContent::SortedSet {
-                set: Vec::new(),
-                remove: removed.clone(),
-            },
-        ),
-    ];
-    second.metadata = vec![MetadataChange {
+    let hash = ViewContent::Hash {
+        set: Vec::new(),
+        delete: removed.to_vec(),
+    };
+    let set = ViewContent::Set {
+        add: Vec::new(),
+        remove: removed.to_vec(),
+    };
+    let sorted = ViewContent::SortedSet {
+        set: Vec::new(),
+        remove: removed.to_vec(),
+    };
+    commit.views = vec![change(b"h", hash), change(b"s", set), change(b"z", sorted)];
+    commit.metadata = vec![MetadataChange {
         key: b"h".to_vec(),
         elements: removed.iter().map(|n| (ElementId::field(n), None)).collect(),
         ..MetadataChange::default()
     }];
-    second.indexes.due = removed.iter().map(|n| (n.clone(), None)).collect();
-    commit_all(&world, vec![first, second]).await;
+    commit.indexes.due = removed.iter().map(|n| (n.clone(), None)).collect();
+    commit
+}
+
+#[tokio::test]
+async fn thousands_of_elements_go_in_one_commit_and_come_out_again() {
+    let world = World::start();
+    let claim = claim_all(&world).await;
+    let names: Vec<Vec<u8>> = (0..MANY).map(name).collect();
+    let kept = MANY - 1_000;
+    let commits = vec![
+        fill(nth_after(&claim, 1), &names),
+        thin(nth_after(&claim, 2), &names[kept..]),
+    ];
+    commit_all(&world, commits).await;
     for (store_name, store) in world.stores() {
         let Some((ViewValue::Hash(fields), None)) = view(store, b"h").await else {
             panic!("{store_name}: no hash");
@@ -169,7 +158,7 @@ async fn thousands_of_elements_go_in_one_commit_and_come_out_again() {
         assert_eq!(row.elements.len(), kept);
         let due = Load::Due {
             until_ms: u64::MAX,
-            count: usize::MAX >> 1,
+            count: MANY,
         };
         let Ok(Loaded::Due(due)) = store.load(SHARD, due).await else {
             panic!("{store_name}: no due");
@@ -181,7 +170,7 @@ async fn thousands_of_elements_go_in_one_commit_and_come_out_again() {
 /// Registers as Redis fills them, and at random: our estimator must say what Redis's does.
 #[tokio::test]
 async fn every_store_counts_a_hyperloglog_as_redis_does() {
-    let world = World::start().await;
+    let world = World::start();
     let claim = claim_all(&world).await;
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut commits = Vec::new();
@@ -231,7 +220,7 @@ async fn every_store_counts_a_hyperloglog_as_redis_does() {
 
 #[tokio::test]
 async fn the_newest_conflicts_are_kept() {
-    let world = World::start().await;
+    let world = World::start();
     let claim = claim_all(&world).await;
     let total = CONFLICTS_MAX + 25;
     let mut commits = Vec::new();
@@ -254,7 +243,7 @@ async fn the_newest_conflicts_are_kept() {
 
 #[tokio::test]
 async fn a_long_log_is_read_whole_and_in_order_and_trimmed() {
-    let world = World::start().await;
+    let world = World::start();
     let claim = claim_all(&world).await;
     let origin = origins()[1];
     let mut commits = Vec::new();
@@ -299,7 +288,7 @@ async fn a_long_log_is_read_whole_and_in_order_and_trimmed() {
 /// 9 MiB in one record and in one view: past every buffer.
 #[tokio::test]
 async fn a_large_record_and_a_large_value_pass_whole() {
-    let world = World::start().await;
+    let world = World::start();
     let claim = claim_all(&world).await;
     let large = vec![b'x'; 9 << 20];
     let mut commit = nth_after(&claim, 1);

@@ -100,7 +100,7 @@ async fn lost_scripts_are_sent_again_and_the_order_stays() {
     let claim = store.claim(SHARD).await.unwrap();
     let mut n = 0;
     for round in 0..20 {
-        server.command(&["SCRIPT", "FLUSH"]).await.unwrap();
+        server.command(&["SCRIPT", "FLUSH"]);
         let commits = (0..=round).map(|_| {
             n += 1;
             store.commit(counting(nth_after(&claim, n)))
@@ -126,10 +126,7 @@ async fn after_a_break_everything_is_unknown_until_a_claim() {
         Outcome::Committed
     );
     // A pause, so that commits are surely outstanding when it dies.
-    server
-        .command(&["CLIENT", "PAUSE", "60000", "WRITE"])
-        .await
-        .unwrap();
+    server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     let outstanding: Vec<_> = (2..40)
         .map(|n| store.commit(counting(nth_after(&claim, n))))
         .collect();
@@ -176,7 +173,7 @@ async fn readers_come_back_by_themselves() {
 #[tokio::test]
 async fn a_commit_that_failed_half_way_is_unknown_and_running_it_again_heals_it() {
     let server = Server::start(&[]);
-    let store = server.store_of_limited("-xadd").await;
+    let store = server.store_of_limited("-xadd");
     let claim = store.claim(SHARD).await.unwrap();
     let half = store.commit(counting(nth_after(&claim, 1))).await;
     assert!(
@@ -186,10 +183,7 @@ async fn a_commit_that_failed_half_way_is_unknown_and_running_it_again_heals_it(
     let next = store.commit(counting(nth_after(&claim, 2))).await;
     assert!(is_unknown(&next), "{next:?}");
     assert_eq!(header(&store).await, b"1");
-    server
-        .command(&["ACL", "SETUSER", "limited", "+xadd"])
-        .await
-        .unwrap();
+    server.command(&["ACL", "SETUSER", "limited", "+xadd"]);
     let again = store.claim(SHARD).await.unwrap();
     assert_eq!(again.head.batch, BatchId(0));
     assert_eq!(
@@ -209,12 +203,8 @@ async fn records_that_a_half_run_commit_left_give_way_to_the_rerun() {
         Outcome::Committed
     );
     let log = format!("l:0:{}", origins()[0]);
-    for id in ["2-0", "3-0"] {
-        let mut raw = redis::pipe();
-        raw.cmd("SELECT").arg(15).ignore();
-        raw.cmd("XADD").arg(&log).arg(id).arg("r").arg("stale").ignore();
-        raw.query_async::<()>(&mut server.raw().await).await.unwrap();
-    }
+    let left = |id| ["XADD", &log, id, "r", "stale"];
+    server.commands(&[&["SELECT", "15"], &left("2-0"), &left("3-0")]);
     for n in 2..5 {
         assert_eq!(
             store.commit(counting(nth_after(&claim, n))).await,
