@@ -505,13 +505,11 @@ impl Row {
             return self.forget_all(touched);
         }
         let nothing = Observed::default();
+        let named: BTreeMap<&ElementId, &Observed> = observed.iter().map(|(id, o)| (id, o)).collect();
         let ids: Vec<_> = self.elements().map(|(id, _)| id.clone()).collect();
         for id in ids {
-            let named = observed
-                .iter()
-                .find(|(named, _)| *named == id)
-                .map_or(&nothing, |(_, o)| o);
-            self.change(&id, touched, |e| e.remove(origin, named));
+            let seen = named.get(&id).copied().unwrap_or(&nothing);
+            self.change(&id, touched, |e| e.remove(origin, seen));
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A missing tool fails its tests with a message that says how to get it; no test passes by not running.
 
+mod commands;
 mod numbers;
 mod plain_redis;
 mod stores;

@@ -84,6 +84,7 @@ pub(crate) enum Reply {
     Error(String),
     Integer(i64),
     Bulk(Option<Vec<u8>>),
+    Array(Vec<Reply>),
 }
 
 impl fmt::Debug for Reply {
@@ -94,6 +95,7 @@ impl fmt::Debug for Reply {
             Self::Integer(value) => write!(f, "integer {value}"),
             Self::Bulk(Some(bytes)) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
             Self::Bulk(None) => write!(f, "nil"),
+            Self::Array(items) => f.debug_list().entries(items).finish(),
         }
     }
 }
@@ -153,6 +155,10 @@ impl Connection {
                 self.reader.read_exact(&mut bytes)?;
                 bytes.truncate(bytes.len() - 2);
                 Reply::Bulk(Some(bytes))
+            }
+            "*" => {
+                let count = rest.parse::<usize>()?;
+                Reply::Array((0..count).map(|_| self.reply()).collect::<Result<_>>()?)
             }
             _ => return Err(anyhow!("a reply that this test does not read: {line:?}")),
         })

@@ -105,6 +105,8 @@ pub struct Replica {
     pub hlc: Hlc,
     /// Every entry it has applied, in that order.
     pub log: Vec<Arc<Entry>>,
+    /// What the last commands asked to be loaded while they ran.
+    pub asked: Vec<Want>,
     rows: BTreeMap<Key, Row>,
     parked: Vec<Arc<Entry>>,
     chance: Chance,
@@ -118,6 +120,7 @@ impl Replica {
             vector: VersionVector::new(),
             hlc: Hlc::default(),
             log: Vec::new(),
+            asked: Vec::new(),
             rows: BTreeMap::new(),
             parked: Vec::new(),
             chance: Chance(u64::from(region)),
@@ -142,10 +145,14 @@ impl Replica {
                 .flat_map(wants)
                 .for_each(|want| self.load(&mut cache, &want));
         }
+        self.asked.clear();
         let done = loop {
             match self.attempt(&mut cache, &setting, hlc, commands) {
                 Ok(done) => break done,
-                Err(want) => self.load(&mut cache, &want),
+                Err(want) => {
+                    self.load(&mut cache, &want);
+                    self.asked.push(want);
+                }
             }
         };
         if let Some(entry) = &done.entry {
