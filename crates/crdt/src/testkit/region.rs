@@ -402,6 +402,9 @@ impl Region {
             if counts_as_change {
                 row.summary.changed = batch;
             }
+            if self.flip(4) {
+                self.check_before_images(key, &touched);
+            }
             self.store(key, &row, &touched);
             self.check_stored(key, &row);
             if !self.flip(3) {
@@ -409,6 +412,33 @@ impl Region {
             }
         }
         self.batches.push(had);
+    }
+
+    /// The before-images must be what is still stored.
+    fn check_before_images(&self, key: usize, touched: &Touched) {
+        let before = |id: &ElementId| {
+            let blob = self.stored[key].as_ref().and_then(|s| s.elements.get(id));
+            blob.map_or_else(|| Element::empty(id.ty), |b| self.decode(id, b))
+        };
+        for (id, image) in &touched.elements {
+            let stored = if touched.dropped.is_some() {
+                Element::empty(id.ty)
+            } else {
+                before(id)
+            };
+            assert_eq!(*image, stored, "the before-image of {id:?}");
+        }
+        for (id, image) in touched.dropped.iter().flatten() {
+            assert_eq!(*image, before(id), "the before-image of {id:?}, dropped");
+        }
+        if touched.dropped_complete && touched.dropped.is_some() {
+            let stored = self.stored[key].as_ref().map_or(0, |s| s.elements.len());
+            assert_eq!(
+                touched.dropped.iter().flatten().count(),
+                stored,
+                "a complete drop names every element"
+            );
+        }
     }
 
     fn store(&mut self, key: usize, row: &Row, touched: &Touched) {

@@ -265,6 +265,77 @@ fn a_clock_that_steps_back_does_not_bring_a_purged_key_back() {
     same_everywhere(c, K);
 }
 
+// ---- folding
+
+fn line(key: usize, by: i64) -> Command {
+    Command::HIncrBy { key, field: X, by }
+}
+
+#[test]
+fn folding_the_same_cart_in_two_regions_at_once_counts_once() {
+    let mut c = Cluster::plain(3);
+    c.exec(A, line(1, 3));
+    c.exec(A, line(0, 2));
+    c.exchange();
+    c.exec(A, Command::Fold { from: 1, to: 0 });
+    c.exec(B, Command::Fold { from: 1, to: 0 });
+    everywhere(&mut c, 0, &[(X, 5)]);
+    everywhere(&mut c, 1, &[]);
+    c.settle();
+}
+
+#[test]
+fn what_reaches_a_cart_after_it_was_folded_can_be_folded_again() {
+    let mut c = Cluster::plain(2);
+    c.exec(A, line(1, 3));
+    c.deliver_all(B, A);
+    c.exec(A, Command::Fold { from: 1, to: 0 });
+    c.exec(B, line(1, 4));
+    everywhere(&mut c, 1, &[(X, 4)]);
+    everywhere(&mut c, 0, &[(X, 3)]);
+    c.exec(B, Command::Fold { from: 1, to: 0 });
+    everywhere(&mut c, 0, &[(X, 7)]);
+    everywhere(&mut c, 1, &[]);
+    c.settle();
+}
+
+#[test]
+fn a_removal_covers_the_folded_increments_that_it_has_seen_and_no_others() {
+    let mut c = Cluster::plain(2);
+    c.exec(A, line(1, 3));
+    c.exchange();
+    c.exec(A, line(1, 4));
+    c.exec(A, Command::Fold { from: 1, to: 0 });
+    c.exec(B, Command::Fold { from: 1, to: 0 });
+    c.exec(
+        B,
+        Command::HDel {
+            key: 0,
+            fields: vec![X],
+        },
+    );
+    everywhere(&mut c, 0, &[(X, 4)]);
+    c.settle();
+}
+
+#[test]
+fn a_removed_line_does_not_come_back_with_a_second_fold_of_the_same_cart() {
+    let mut c = Cluster::plain(2);
+    c.exec(A, line(1, 3));
+    c.exchange();
+    c.exec(A, Command::Fold { from: 1, to: 0 });
+    c.exec(
+        A,
+        Command::HDel {
+            key: 0,
+            fields: vec![X],
+        },
+    );
+    c.exec(B, Command::Fold { from: 1, to: 0 });
+    everywhere(&mut c, 0, &[]);
+    c.settle();
+}
+
 // ---- what the oracle found in this crate
 
 #[test]
