@@ -2,6 +2,7 @@
 mod backoff;
 pub mod clock;
 pub mod config;
+mod doors;
 pub mod driver;
 pub mod metrics;
 pub mod peers;
