@@ -1,0 +1,138 @@
+//! Why is this cart what it is: the document that HTTP, gRPC, the CLI and the page show.
+
+use std::collections::BTreeMap;
+
+use cartograph_commerce::CartId;
+use cartograph_commerce::explain::{At, Explanation, Kind, LineExplanation, Outcome, Write, explain};
+use cartograph_crdt::RegionId;
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::{Answered, Call, Doors};
+
+impl Doors {
+    /// Explains a cart.
+    pub(crate) async fn explain(&self, call: &Call, id: &CartId) -> Result<Answered<Value>, Failure> {
+        let deadline = self.deadline(call);
+        self.wait_for_session(call, &deadline).await?;
+        let shard = self.shard_of(&id.key())?;
+        let row = shard.inspect(id.key(), true, deadline.left()).await?;
+        let names = self.region_names().await;
+        Ok(Answered {
+            value: document(id, &self.config.region.name, &explain(&row), &names),
+            token: self.token(),
+        })
+    }
+
+    /// Names of all regions that are known here.
+    pub(crate) async fn region_names(&self) -> BTreeMap<RegionId, String> {
+        let mut names = BTreeMap::new();
+        for status in self.statuses().await.unwrap_or_default() {
+            names.extend(status.members.into_iter().filter(|(_, name)| !name.is_empty()));
+        }
+        for (peer, _) in self.peers.list() {
+            names.insert(peer.id, peer.region);
+        }
+        let ours = &self.config.region;
+        names.insert(ours.id, ours.name.clone());
+        names
+    }
+}
+
+fn document(
+    id: &CartId,
+    region: &str,
+    explanation: &Explanation,
+    names: &BTreeMap<RegionId, String>,
+) -> Value {
+    let lines: Vec<Value> = explanation.lines.iter().map(|l| line(l, names)).collect();
+    let conflicts: Vec<Value> = explanation
+        .lines
+        .iter()
+        .flat_map(|l| conflicts(l, names))
+        .collect();
+    json!({
+        "cart_id": id.as_str(),
+        "region": region,
+        "type": explanation.shown_as,
+        "expires_at_ms": explanation.expires_ms.map(|ms| ms.to_string()),
+        "lines": lines,
+        "conflicts": conflicts,
+        // Single increments and what was undone and seen by everybody are not kept: this is the live state.
+        "log_reaches_back_to_ms": null,
+    })
+}
+
+fn line(line: &LineExplanation, names: &BTreeMap<RegionId, String>) -> Value {
+    let writes: Vec<Value> = line.writes.iter().map(|w| write(w, names)).collect();
+    let removed: Vec<Value> = line
+        .writes
+        .iter()
+        .filter_map(|w| w.reset_by.as_ref())
+        .map(|at| place(at, names, "remove", Value::Null, None, "reset what it had seen"))
+        .collect();
+    json!({
+        "sku": line.sku,
+        "quantity": line.quantity,
+        "shown": line.stored,
+        "writes": writes,
+        "removed": removed,
+        "rule": line.rules.join("; "),
+    })
+}
+
+/// Sets that lost to a concurrent one.
+fn conflicts(line: &LineExplanation, names: &BTreeMap<RegionId, String>) -> Vec<Value> {
+    let winner = line.writes.iter().find(|w| w.outcome == Outcome::Winner);
+    let losers = line.writes.iter().filter(|w| w.outcome == Outcome::Loser);
+    let conflict = |loser: &Write| {
+        json!({
+            "field": line.sku,
+            "rule": "of concurrent sets the later one wins",
+            "winner": winner.map(|w| write(w, names)),
+            "loser": write(loser, names),
+            "at_ms": loser.hlc_ms.map(|ms| ms.to_string()),
+        })
+    };
+    losers.map(conflict).collect()
+}
+
+fn write(write: &Write, names: &BTreeMap<RegionId, String>) -> Value {
+    let (kind, source) = match &write.kind {
+        Kind::Set => ("set", None),
+        Kind::Add => ("add", None),
+        Kind::Import { source } => ("import", Some(source)),
+    };
+    let decided = match write.outcome {
+        Outcome::Winner => "winner",
+        Outcome::Loser => "loser",
+        Outcome::Counted => "counted",
+        Outcome::Reset => "reset",
+    };
+    let value = json!(write.value);
+    let mut document = place(&write.at, names, kind, value, write.hlc_ms, decided);
+    if let (Some(source), Some(fields)) = (source, document.as_object_mut()) {
+        fields.insert("source".to_owned(), json!(source));
+    }
+    document
+}
+
+fn place(
+    at: &At,
+    names: &BTreeMap<RegionId, String>,
+    kind: &str,
+    value: Value,
+    at_ms: Option<u64>,
+    decided: &str,
+) -> Value {
+    json!({
+        "replica": at.replica,
+        "region": names.get(&RegionId(at.region)),
+        "sequence": at.sequence.to_string(),
+        "index": at.index,
+        "at_ms": at_ms.map(|ms| ms.to_string()),
+        "kind": kind,
+        "value": value,
+        "decided": decided,
+    })
+}

@@ -1,0 +1,145 @@
+//! `/v1/carts`.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use cartograph_commerce::{Cart, CartCommand, CartId, Quantity, Sku};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Shared, body, call};
+use crate::clock;
+use crate::doors::failure::Failure;
+use crate::doors::{Answered, Doors};
+
+/// `{"sku","quantity"}`
+#[derive(Deserialize)]
+struct Item {
+    sku: String,
+    quantity: i64,
+}
+
+/// `{"quantity"}`
+#[derive(Deserialize)]
+struct Amount {
+    quantity: i64,
+}
+
+/// `{"from"}`
+#[derive(Deserialize)]
+struct Source {
+    from: String,
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+fn show(doors: &Doors, id: &str, cart: &Cart) -> Value {
+    let line = |l: &cartograph_commerce::Line| json!({"sku": l.sku, "quantity": l.quantity});
+    let lines: Vec<Value> = cart.lines.iter().map(line).collect();
+    json!({"cart_id": id, "region": doors.config.region.name, "lines": lines})
+}
+
+async fn change(
+    doors: &Doors,
+    headers: &HeaderMap,
+    id: &str,
+    command: CartCommand,
+) -> Result<Answered<Cart>> {
+    let id = CartId::parse(id)?;
+    doors.change_cart(call(headers)?, &id, command).await
+}
+
+pub(super) async fn get_cart(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let cart = CartId::parse(&id)?;
+        doors.get_cart(&call(&headers)?, &cart).await
+    };
+    let result = result.await;
+    doors.answer("get_cart", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn add(
+    State(doors): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    content: Body,
+) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let item: Item = body(&doors, &headers, content).await?;
+        let command = CartCommand::Add {
+            sku: Sku::parse(&item.sku)?,
+            quantity: Quantity::signed(item.quantity)?,
+        };
+        change(&doors, &headers, &id, command).await
+    };
+    let result = result.await;
+    doors.answer("add_item", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn set(
+    State(doors): Shared,
+    Path((id, sku)): Path<(String, String)>,
+    headers: HeaderMap,
+    content: Body,
+) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let amount: Amount = body(&doors, &headers, content).await?;
+        let command = CartCommand::Set {
+            sku: Sku::parse(&sku)?,
+            quantity: Quantity::positive(amount.quantity)?,
+        };
+        change(&doors, &headers, &id, command).await
+    };
+    let result = result.await;
+    doors.answer("set_item", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn remove(
+    State(doors): Shared,
+    Path((id, sku)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let sku = Sku::parse(&sku)?;
+        change(&doors, &headers, &id, CartCommand::Remove { sku }).await
+    };
+    let result = result.await;
+    doors.answer("remove_item", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn clear(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let started = clock::elapsed();
+    let result = change(&doors, &headers, &id, CartCommand::Clear).await;
+    doors.answer("clear", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn merge(
+    State(doors): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    content: Body,
+) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let source: Source = body(&doors, &headers, content).await?;
+        let from = CartId::parse(&source.from)?;
+        change(&doors, &headers, &id, CartCommand::Merge { from }).await
+    };
+    let result = result.await;
+    doors.answer("merge", started, result, |cart| show(&doors, &id, &cart))
+}
+
+pub(super) async fn explain(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let started = clock::elapsed();
+    let result = async {
+        let cart = CartId::parse(&id)?;
+        doors.explain(&call(&headers)?, &cart).await
+    };
+    let result = result.await;
+    doors.answer("explain", started, result, |document| document)
+}
