@@ -129,6 +129,9 @@ pub struct Store {
     pub kind: StoreKind,
     /// `store.durability`: `process`, `disk` or `replica`. Default `process`; an embedded store always syncs.
     pub durability: cartograph_store::Durability,
+    /// `store.appendfsync_always`: this Redis is set to `appendfsync always`, so that `disk` needs no WAITAOF. Default
+    /// false. Declared, since nothing here depends on CONFIG.
+    pub appendfsync_always: bool,
     /// `store.allow_flush`: FLUSHDB and FLUSHALL are taken. Default false.
     pub allow_flush: bool,
 }
@@ -390,6 +393,7 @@ fn store(source: &mut Source) -> Option<Store> {
     let metadata_db = source.integer("store.metadata_db", 1..=1_023, Some(15));
     let replicas = source.integer("store.replicas", 1..=16, Some(1_u16));
     let allow_flush = source.flag("store.allow_flush", false);
+    let appendfsync_always = source.flag("store.appendfsync_always", false);
     let durabilities = [
         ("process", cartograph_store::Durability::Process),
         ("disk", cartograph_store::Durability::Disk),
@@ -418,6 +422,7 @@ fn store(source: &mut Source) -> Option<Store> {
     Some(Store {
         kind,
         durability: durability?,
+        appendfsync_always,
         allow_flush,
     })
 }

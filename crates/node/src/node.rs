@@ -125,6 +125,7 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, NodeError> {
             let mut redis = RedisConfig::new(url.clone());
             redis.metadata_db = *metadata_db;
             redis.durability = config.store.durability;
+            redis.fsync_always = config.store.appendfsync_always;
             Arc::new(RedisStore::new(redis)?)
         }
         StoreKind::Embedded { path } => {

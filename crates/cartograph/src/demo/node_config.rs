@@ -44,6 +44,7 @@ struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     durability: &'static str,
+    appendfsync_always: bool,
     allow_flush: bool,
 }
 
@@ -78,6 +79,7 @@ impl NodeConfig {
             url: ports.redis.map(|port| format!("redis://{}", loopback(port))),
             path: ports.redis.is_none().then(|| store_dir.display().to_string()),
             durability: "disk",
+            appendfsync_always: true,
             allow_flush: true,
         };
         Self {
@@ -138,6 +140,7 @@ mod tests {
             kind = "redis"
             url = "redis://127.0.0.1:7401"
             durability = "disk"
+            appendfsync_always = true
             allow_flush = true
             [log]
             format = "text"
@@ -159,7 +162,7 @@ mod tests {
             .unwrap();
         let table: toml::Table = text.parse().unwrap();
         let expected: toml::Table =
-            "kind = 'embedded'\npath = '/x/store'\ndurability = 'disk'\nallow_flush = true"
+            "kind = 'embedded'\npath = '/x/store'\ndurability = 'disk'\nappendfsync_always = true\nallow_flush = true"
                 .parse()
                 .unwrap();
         assert_eq!(table["store"].as_table().unwrap(), &expected);
