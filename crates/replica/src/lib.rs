@@ -7,7 +7,8 @@
 //! | module | question |
 //! |---|---|
 //! | [`delivery`] | may this entry be applied yet? |
-//! | [`sender`](mod@crate::exchange) | what does this peer lack, who sends it, how much at once? |
+//! | [`sender`], [`receiver`] | what does this peer lack, who sends it, how much at once? |
+//! | [`snapshot`] | what if the log does not reach back? |
 //! | [`recent`] | must the log be read for that? |
 //! | [`stability`] | what has everyone seen, so that it may be forgotten? |
 //! | [`members`] | who is everyone? |
@@ -17,16 +18,17 @@
 
 pub mod commit;
 pub mod delivery;
+mod driver;
 pub mod entry;
 pub mod exchange;
 pub mod frame;
 pub mod members;
 pub mod message;
-mod receiver;
+pub mod receiver;
 pub mod recent;
 pub mod row_form;
-mod sender;
-mod snapshot;
+pub mod sender;
+pub mod snapshot;
 pub mod stability;
 mod status;
 
