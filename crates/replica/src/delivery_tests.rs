@@ -1,3 +1,5 @@
+//! Tests of the park: what is ready, what is dropped, and that a full park still lets everything through.
+
 use std::sync::Arc;
 
 use cartograph_crdt::{Effect, ElementId, Hlc, Incarnation, Sequence};

@@ -1,3 +1,7 @@
+//! Tests of the facade: snapshots from begin to end, who gives way, what closes a link, when acknowledgements go.
+
+use std::sync::Arc;
+
 use cartograph_crdt::{Effect, ElementId, Hlc, Origin, Sequence, ShardId, Touched};
 
 use super::*;
@@ -23,6 +27,7 @@ fn hello(exchange: &Exchange, now_ms: u64) -> Hello {
         shards: 1,
         formats: Formats::OURS,
         fresh: report.vector.is_empty(),
+        members: Vec::new(),
         report,
     }
 }
@@ -45,6 +50,7 @@ fn dial(a: &mut Exchange, b: &mut Exchange, now_ms: u64) {
     a.connected(to, &welcome, now_ms);
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "these pick one kind of action")]
 fn sent_to(actions: &[Action], to: u16) -> Vec<Message> {
     let sent = actions.iter().filter_map(|action| match action {
         Action::Send { peer, message } if *peer == RegionId(to) => Some(message.clone()),
@@ -53,6 +59,7 @@ fn sent_to(actions: &[Action], to: u16) -> Vec<Message> {
     sent.filter(|m| !matches!(m, Message::Heartbeat { .. })).collect()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "these pick one kind of action")]
 fn answered(actions: &[Action], to: u16) -> Vec<BackMessage> {
     let sent = actions.iter().filter_map(|action| match action {
         Action::Back { peer, message } if *peer == RegionId(to) => Some(message.clone()),
@@ -61,11 +68,30 @@ fn answered(actions: &[Action], to: u16) -> Vec<BackMessage> {
     sent.filter(|m| !matches!(m, BackMessage::Ack { .. })).collect()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "these pick one kind of action")]
 fn page_asked(actions: &[Action]) -> Option<(SnapshotId, Vec<u8>)> {
     actions.iter().find_map(|action| match action {
         Action::LoadKeys { snapshot, cursor, .. } => Some((*snapshot, cursor.clone())),
         _ => None,
     })
+}
+
+/// A record of one entry.
+fn append(region: u16, sequence: u64) -> LogAppend {
+    let entry = Entry {
+        replica: replica(region),
+        sequence: Sequence::new(sequence).unwrap(),
+        hlc: Hlc::default(),
+        context: Arc::default(),
+        ahead: Vec::new(),
+        effects: Vec::new(),
+    };
+    LogAppend {
+        origin: replica(region),
+        first: sequence,
+        last: sequence,
+        record: crate::entry::encode_record(&[entry]).unwrap(),
+    }
 }
 
 fn row() -> Row {
@@ -143,21 +169,7 @@ fn a_snapshot_from_the_first_page_to_the_log_that_follows() {
         a.acked(RegionId(2), answer, 5).unwrap();
     }
     assert_eq!(a.pins(), None);
-    let record = crate::entry::encode_record(&[Entry {
-        replica: replica(1),
-        sequence: Sequence::new(6).unwrap(),
-        hlc: Hlc::default(),
-        context: std::sync::Arc::default(),
-        ahead: Vec::new(),
-        effects: Vec::new(),
-    }])
-    .unwrap();
-    let append = LogAppend {
-        origin: replica(1),
-        first: 6,
-        last: 6,
-        record,
-    };
+    let append = append(1, 6);
     a.committed(&[append], &vector(&[(1, 6)]), 6);
     assert!(matches!(
         sent_to(&a.poll(6), 2).as_slice(),
@@ -349,15 +361,7 @@ fn a_region_knows_when_others_have_entries_of_its_own_that_it_lost() {
 fn an_entry_of_ours_that_we_never_wrote_raises_an_alarm() {
     let (mut a, mut b) = (region(1, &[]), region(2, &[]));
     dial(&mut a, &mut b, 0);
-    let entry = Entry {
-        replica: replica(2),
-        sequence: Sequence::new(3).unwrap(),
-        hlc: Hlc::default(),
-        context: std::sync::Arc::default(),
-        ahead: Vec::new(),
-        effects: Vec::new(),
-    };
-    let records = vec![crate::entry::encode_record(&[entry]).unwrap()];
+    let records = vec![append(2, 3).record];
     let events = b
         .received(
             RegionId(1),

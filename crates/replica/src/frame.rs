@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn round_trip(size: usize) -> usize {
-        let message: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        let message: Vec<u8> = (0..=250).cycle().take(size).collect();
         let frames = split(message.clone());
         let mut assembler = Assembler::default();
         let count = frames.len();

@@ -409,6 +409,9 @@ impl Validate for Hello {
         if self.cluster.len() > NAME_BYTES_MAX || self.region.len() > NAME_BYTES_MAX {
             return Err("a name is too long");
         }
+        if self.members.len() > REPORT_REGIONS_MAX {
+            return Err("it names too many members");
+        }
         if self.region.is_empty() {
             return Err("the region has no name");
         }

@@ -1,4 +1,6 @@
-use cartograph_crdt::{Effect, ElementId, Hlc, Origin, Row, Score, Sequence, Touched, Type, Value};
+//! Tests of greetings, of the wire forms, and that no bytes of a peer can do harm.
+
+use cartograph_crdt::{Effect, ElementId, Hlc, Observed, Origin, Row, Score, Sequence, Touched, Type, Value};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +17,7 @@ fn hello(region: u16, name: &str) -> Hello {
         shards: 1,
         formats: Formats::OURS,
         fresh: false,
+        members: vec![RegionId(1), RegionId(2)],
         report: Report {
             replica,
             vector: [(replica, 3)].into_iter().collect(),
@@ -74,6 +77,7 @@ fn greetings_read_back_and_nonsense_does_not() {
     refused(&|h| h.region = String::new());
     refused(&|h| h.cluster = "x".repeat(NAME_BYTES_MAX + 1));
     refused(&|h| h.shard = ShardId(1));
+    refused(&|h| h.members = vec![RegionId(5); REPORT_REGIONS_MAX + 1]);
     refused(&|h| h.report.replica.region = RegionId(0));
     let known = Known {
         replica: ReplicaId::new(3, 1),
@@ -158,7 +162,7 @@ fn row(members: u32) -> Row {
         Effect::Assign {
             element,
             value: score,
-            observed: Default::default(),
+            observed: Observed::default(),
         },
     );
     apply(2, Effect::AddRank { register: 7, rank: 3 });

@@ -1,3 +1,5 @@
+//! Tests of one sender: window, relay, loads from the log, and when rows are needed.
+
 use std::sync::Arc;
 
 use cartograph_crdt::{Effect, ElementId, Hlc, Sequence};

@@ -6,8 +6,8 @@
 //! receiver's vector joins V0, and the log follows from there: pinned from V0 until then, so that it cannot be trimmed
 //! away underneath.
 //!
-//! The sending half ([`Serving`]) asks its driver for pages of keys and for rows, a few at a time, and no more than a
-//! window of bytes ahead of what the receiver has joined (and one row besides). The receiving half ([`Receiving`]) puts
+//! The sending half (`Serving`) asks its driver for pages of keys and for rows, a few at a time, and no more than a
+//! window of bytes ahead of what the receiver has joined (and one row besides). The receiving half (`Receiving`) puts
 //! rows together and counts.
 //!
 //! A region that has rows ahead of its vector serves no snapshot: its rows would claim to have seen things that its

@@ -1,3 +1,5 @@
+//! Tests of what counts as seen by everyone: each rule with a history that would lose data without it.
+
 use cartograph_crdt::{Incarnation, Sequence};
 use proptest::prelude::*;
 

@@ -314,7 +314,7 @@ fn play(regions: u16, seed: u64, script: &[Act]) -> World {
     world
 }
 
-/// Few enough for every run; set PROPTEST_CASES for a long one.
+/// Few enough for every run; set `PROPTEST_CASES` for a long one.
 fn cases() -> u32 {
     let default = ProptestConfig::default().cases;
     if std::env::var_os("PROPTEST_CASES").is_some() {

@@ -29,6 +29,10 @@ impl Rng {
         (z ^ (z >> 31)) % n
     }
 
+    fn index(&mut self, n: u64) -> usize {
+        usize::try_from(self.below(n)).unwrap()
+    }
+
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -57,11 +61,13 @@ pub(crate) struct Region {
     pub(crate) stalled: bool,
 }
 
+type Frames = VecDeque<Vec<u8>>;
+
 #[derive(Default)]
 struct Link {
     down: bool,
     /// Frames under way, if the stream is up.
-    stream: Option<(VecDeque<Vec<u8>>, VecDeque<Vec<u8>>)>,
+    stream: Option<(Frames, Frames)>,
 }
 
 /// What happened, for the scenarios to look at.
@@ -393,10 +399,8 @@ impl World {
         let region = self.regions.get_mut(&id).unwrap();
         if !region.stalled {
             if region.in_flight.len() < 3 {
-                let (entries, bytes) = (1 + self.rng.below(8), 1 + self.rng.below(4_000));
-                let ready = region
-                    .exchange
-                    .ready(&region.applied, entries as usize, bytes as usize);
+                let (entries, bytes) = (1 + self.rng.index(8), 1 + self.rng.index(4_000));
+                let ready = region.exchange.ready(&region.applied, entries, bytes);
                 if self.rng.chance(5) {
                     region.exchange.put_back(ready);
                 } else if !ready.is_empty() {
