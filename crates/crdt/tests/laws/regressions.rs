@@ -265,6 +265,25 @@ fn a_clock_that_steps_back_does_not_bring_a_purged_key_back() {
     same_everywhere(c, K);
 }
 
+#[test]
+fn stability_waits_for_what_a_closed_life_may_have_left() {
+    // The new life's report says nothing of entries that the old one lost and others hold: were the revoke collected
+    // on its word, the line would live in A and be dead in B.
+    let mut c = Cluster::plain(3);
+    c.exec(A, Command::Revoke { key: K });
+    c.exec(C, add(X, 1));
+    c.deliver_all(B, C);
+    c.restart(C, true);
+    c.deliver_all(B, A);
+    c.deliver_all(C, A);
+    c.report(B, A);
+    c.report(C, A);
+    c.collect(A, K);
+    assert_eq!(c.regions[A].stored_row(K).header.revokes.len(), 1);
+    everywhere(&mut c, K, &[]);
+    c.settle();
+}
+
 // ---- folding
 
 fn line(key: usize, by: i64) -> Command {
