@@ -413,7 +413,6 @@ impl Metrics {
         }
         self.log_entries.set(clamp(status.log_entries));
         self.log_bytes.set(clamp(status.log_bytes));
-        self.keys.set(clamp(status.keys));
         self.rows_cached.set(count(status.rows_cached));
         self.queued.set(count(status.queued));
         self.in_flight.set(count(status.in_flight));
@@ -424,6 +423,11 @@ impl Metrics {
     pub fn take_store(&self, info: &StoreInfo) {
         self.store_memory.set(clamp(info.memory_bytes_used));
         self.store_evicted.set(clamp(info.keys_evicted));
+    }
+
+    /// Keys that readers see.
+    pub fn take_keys(&self, keys: u64) {
+        self.keys.set(clamp(keys));
     }
 
     /// Whether the node takes writes.

@@ -1,6 +1,6 @@
 //! The loop: inputs in, outputs carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -430,10 +430,20 @@ impl Task {
                 self.metrics.protocol_error();
                 self.disconnect(peer, direction);
             }
-            Output::Members(members) => self.publish(|p| p.members = members),
+            Output::Members(members) => self.members(members),
             Output::Wake { at_ms } => self.next_tick_ms = self.next_tick_ms.min(at_ms),
             Output::Event(event) => self.event(&event),
         }
+    }
+
+    /// Who was a member and is not any more is heard no more: when it greets anew, it is told why.
+    fn members(&mut self, members: BTreeSet<RegionId>) {
+        let before = self.published.borrow().members.clone();
+        for left in before.difference(&members) {
+            self.disconnect(*left, Direction::Out);
+            self.disconnect(*left, Direction::In);
+        }
+        self.publish(|p| p.members = members);
     }
 
     fn stuck(&mut self, peer: RegionId, direction: Direction) {

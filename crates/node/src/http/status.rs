@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use cartograph_crdt::{RegionId, VersionVector};
 use cartograph_engine::ShardStatus;
 use cartograph_replica::exchange::PeerStatus;
-use cartograph_store::{Durability, StoreInfo};
+use cartograph_store::{Durability, Read, ReadReply, StoreInfo};
 use serde_json::{Map, Value, json};
 
 use super::{Shared, document};
@@ -42,12 +42,23 @@ pub(super) async fn metrics(State(doors): Shared) -> Response {
     for status in doors.statuses().await.unwrap_or_default() {
         doors.metrics.take_status(&status, name);
     }
+    if let Some(keys) = keys(&doors).await {
+        doors.metrics.take_keys(keys);
+    }
     doors.metrics.take_ready(doors.why_not_ready().await.is_none());
     if let Some(info) = store_info(&doors).await {
         doors.metrics.take_store(&info);
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], doors.metrics.text()).into_response()
+}
+
+/// Keys that readers see, as DBSIZE counts them.
+async fn keys(doors: &Doors) -> Option<u64> {
+    match tokio::time::timeout(INFO_MAX, doors.store.read(Read::DbSize)).await {
+        Ok(Ok(ReadReply::Integer(n))) => u64::try_from(n).ok(),
+        Ok(Ok(_) | Err(_)) | Err(_) => None,
+    }
 }
 
 async fn store_info(doors: &Doors) -> Option<StoreInfo> {
@@ -78,7 +89,7 @@ async fn gather(doors: &Doors) -> Result<Value, Failure> {
         "ready": reason.is_none(),
         "store": store_name(doors, info.as_ref()),
         "durability": info.as_ref().map(|i| durability(i.durability)),
-        "keys": sum(|s| s.keys),
+        "keys": keys(doors).await.unwrap_or_else(|| sum(|s| s.keys)),
         "log": {"entries": sum(|s| s.log_entries), "bytes": sum(|s| s.log_bytes)},
         "requests_queued": statuses.iter().map(|s| s.queued).sum::<usize>(),
         "members": members(&statuses),
