@@ -51,6 +51,13 @@ pub struct Members {
     pub forgotten: BTreeSet<RegionId>,
     /// Has this region been let in?
     pub writable: bool,
+    /// Its store may have lost something: it writes once it has that back, or has waited long enough for it.
+    pub recovering: bool,
+    /// Its store was empty though the cluster is not: it does not stop waiting.
+    pub wiped: bool,
+    /// What garbage collection has relied on each member to have seen. A member that is rolled back behind it is sent a
+    /// snapshot.
+    pub relied: BTreeMap<RegionId, VersionVector>,
 }
 
 /// One origin's part of the log.

@@ -215,6 +215,14 @@ impl Exchange {
         }
     }
 
+    /// Is this stream up?
+    pub fn has_stream(&self, peer: RegionId, direction: Direction) -> bool {
+        match direction {
+            Direction::Out => self.senders.contains_key(&peer),
+            Direction::In => self.receivers.contains_key(&peer),
+        }
+    }
+
     fn heard(&mut self, report: &Report, now_ms: u64) {
         let region = report.region();
         self.skews
@@ -362,6 +370,14 @@ impl Exchange {
             let start = start.min(self.own.get(origin) + 1);
             let known = self.log_starts.entry(origin).or_insert(start);
             *known = start.max(*known);
+        }
+    }
+
+    /// Instead of [`Exchange::loaded_log`] when the store could not be read: it is asked again after a while.
+    pub fn log_failed(&mut self, peer: RegionId, origin: ReplicaId, from: u64) {
+        let again_ms = self.polled_ms + self.config.resend_ms;
+        if let Some(sender) = self.senders.get_mut(&peer) {
+            sender.load_failed(origin, from, again_ms);
         }
     }
 

@@ -96,6 +96,8 @@ pub(crate) struct Sender {
     flight_bytes: usize,
     relays: BTreeMap<ReplicaId, Relay>,
     loading: Option<(ReplicaId, u64)>,
+    /// The store failed a load: none before this.
+    load_ms: u64,
     serving: Option<Serving>,
     /// No snapshot before this.
     retry_ms: u64,
@@ -117,6 +119,7 @@ impl Sender {
             flight_bytes: 0,
             relays: BTreeMap::new(),
             loading: None,
+            load_ms: 0,
             serving: None,
             retry_ms: 0,
             heartbeat_ms: 0,
@@ -188,6 +191,13 @@ impl Sender {
                 report: context.report.clone(),
             });
         }
+        // A deadline that has passed is no reason to be woken again.
+        if now_ms >= self.retry_ms {
+            self.retry_ms = 0;
+        }
+        if now_ms >= self.load_ms {
+            self.load_ms = 0;
+        }
         if self.serving.is_none() {
             self.watch_relays(context, now_ms);
             let need = self.need(context);
@@ -251,6 +261,8 @@ impl Sender {
     fn watch_relays(&mut self, context: &Context<'_>, now_ms: u64) {
         let config = context.config;
         let mut again = Vec::new();
+        // After a rollback we may know less origins than before.
+        self.relays.retain(|origin, _| context.own.get(*origin) > 0);
         for (origin, have) in context.own.iter() {
             if origin.region == context.me.region || context.members.retired.contains(origin) {
                 continue;
@@ -322,7 +334,7 @@ impl Sender {
                 return;
             }
             // A load's answer is of unknown size: it takes its room when it is asked for, by being the only one.
-            if self.loading.is_some_and(|(loading, _)| loading == origin) {
+            if self.load_ms > 0 || self.loading.is_some_and(|(loading, _)| loading == origin) {
                 return;
             }
             let bytes_max = room.clamp(1, config.message_bytes);
@@ -404,6 +416,14 @@ impl Sender {
         None
     }
 
+    /// The log could not be read: asked again after a while. Whether it holds the records is not known.
+    pub(crate) fn load_failed(&mut self, origin: ReplicaId, from: u64, again_ms: u64) {
+        if self.loading == Some((origin, from)) {
+            self.loading = None;
+            self.load_ms = again_ms;
+        }
+    }
+
     fn serve(&mut self, id: SnapshotId, v0: &VersionVector) {
         self.restart(self.peer_vector.clone());
         self.serving = Some(Serving::new(id, v0.clone()));
@@ -459,13 +479,19 @@ impl Sender {
 
     /// When to poll next though nothing happens.
     pub(crate) fn next_wake(&self, config: &Config) -> u64 {
-        let relays = self.relays.values().map(|relay| match relay.active_ms {
-            Some(since) => since + config.relay_burst_ms,
-            None => relay.since_ms + config.relay_delay_ms,
-        });
+        // While a snapshot is served nothing is relayed.
+        let relays = self
+            .relays
+            .values()
+            .filter(|_| self.serving.is_none())
+            .map(|relay| match relay.active_ms {
+                Some(since) => since + config.relay_burst_ms,
+                None => relay.since_ms + config.relay_delay_ms,
+            });
         let retry = (self.retry_ms > 0 && self.serving.is_none()).then_some(self.retry_ms);
+        let load = (self.load_ms > 0).then_some(self.load_ms);
         let outbox = (!self.outbox.is_empty()).then_some(0);
-        let due = relays.chain(retry).chain(outbox);
+        let due = relays.chain(retry).chain(load).chain(outbox);
         due.fold(self.heartbeat_ms, u64::min)
     }
 

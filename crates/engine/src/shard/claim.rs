@@ -6,6 +6,7 @@
 //! (then it was done), or it is sent again, byte for byte, under the new fence.
 
 use cartograph_crdt::{Incarnation, ReplicaId};
+use cartograph_replica::exchange::Direction;
 use cartograph_replica::{Claim, HeadField};
 
 use super::flight::{Draft, InFlight, Work};
@@ -43,22 +44,48 @@ impl Shard {
             self.settle(&claim, out);
         }
         if same_life && !first && !usurped {
-            self.send_again(out);
+            if std::mem::take(&mut self.dirty) {
+                self.fall_back(0);
+            } else {
+                self.send_again(out);
+            }
             return;
         }
+        self.dirty = false;
         if usurped {
             // Another owner has written meanwhile: of what was in flight nobody can say whether it was done. The
             // clients hear so at their deadlines.
             self.in_flight.clear();
         }
-        self.fall_back(0, out);
+        self.fall_back(0);
         self.take_over(&claim, state);
         if !same_life {
             self.begin_life(&claim, first, rolled_back, random, out);
         }
+        self.begin_recovery();
+        self.hang_up(out);
         self.enter_exchange();
         self.tasks.push_front(Task::Open);
         out.push(Output::Members(self.members.regions.keys().copied().collect()));
+    }
+
+    /// Streams are dialled anew: greetings must tell where we stand now, and what a stream was about (a snapshot half
+    /// joined or half served) is forgotten.
+    fn hang_up(&mut self, out: &mut Vec<Output>) {
+        for (peer, status) in self.exchange.status(self.now.wall_ms) {
+            let streams = [
+                (status.connected_in, Direction::In),
+                (status.connected_out, Direction::Out),
+            ];
+            for (_, direction) in streams.into_iter().filter(|(up, _)| *up) {
+                let reason = "the store was claimed anew".to_owned();
+                out.push(Output::Close {
+                    peer,
+                    direction,
+                    reason,
+                });
+            }
+        }
     }
 
     fn halt(&mut self, reason: String, out: &mut Vec<Output>) {
@@ -191,9 +218,17 @@ impl Shard {
         // The head's sequence is that of the life before; the opening commit sets it to the new one's.
         self.next.sequence = claim.head.sequence;
         if !self.fresh && self.members.regions.len() > 1 {
-            self.recovering_until_ms = Some(self.now.monotonic_ms + self.config.limits.recovery_ms_max);
+            self.members.recovering = true;
+            self.members_stored = false;
         }
         event(Event::Incarnation { reason }, out);
+    }
+
+    /// Begins to wait for what the store may have lost, if it may have; also where a crash cut that short.
+    fn begin_recovery(&mut self) {
+        self.recovery = super::Recovery::default();
+        let until_ms = self.now.monotonic_ms + self.config.limits.recovery_ms_max;
+        self.recovering_until_ms = self.members.recovering.then_some(until_ms);
     }
 
     /// Tells the exchange where we stand.
@@ -201,6 +236,8 @@ impl Shard {
         self.exchange.set_replica(self.me);
         self.exchange
             .set_members(&self.members.regions.keys().copied().collect());
+        self.exchange.set_forgotten(&self.members.forgotten);
+        self.exchange.restore_relied(&self.members.relied);
         self.exchange.set_vector(&self.done.vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &self.done.vector);

@@ -143,8 +143,10 @@ impl Shard {
             }
             Err(reason) => {
                 // An element has outgrown what can be stored. The rows in memory are ahead of the store now.
+                // Commits in flight go on: the claim tells what became of them.
                 self.give_up(work, &reason, out);
-                self.fall_back(0, out);
+                self.dirty = true;
+                self.lose_store(out);
                 true
             }
         }
@@ -220,6 +222,7 @@ impl Shard {
         }
         if system || !self.members_stored {
             self.members_stored = true;
+            self.members.relied.clone_from(self.exchange.relied());
             draft
                 .head
                 .insert(HeadField::Members, head::encode(&self.members).map_err(text)?);
@@ -276,7 +279,7 @@ impl Shard {
                     self.committed(flight, out);
                 }
             }
-            Outcome::ViewMismatch { keys, time_ms } => self.mismatch(keys, time_ms, out),
+            Outcome::ViewMismatch { keys, time_ms } => self.mismatch(keys, time_ms),
             Outcome::Refused { reason } => self.refused(&reason, out),
             Outcome::Fenced { fence, .. } => self.fenced(fence, out),
             Outcome::Unknown { .. } => self.lose_store(out),
@@ -286,11 +289,23 @@ impl Shard {
     pub(super) fn committed(&mut self, flight: InFlight, out: &mut Vec<Output>) {
         self.done = flight.tip;
         self.fresh = false;
+        if !flight.commit.freeing {
+            self.upkeep.refusal = None;
+        }
+        self.upkeep.refused_last = false;
         let vector = Arc::new(self.done.vector.clone());
         self.exchange
             .committed(&flight.commit.log, &vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &vector);
+        if !self.ahead.is_empty() && self.joining.is_none() {
+            // What rows of a snapshot were ahead of is caught up with: this region may serve snapshots again.
+            let caught_up = vector.dominates(&self.ahead);
+            self.exchange.set_ahead(!caught_up);
+            if caught_up {
+                self.ahead = VersionVector::new();
+            }
+        }
         if self.standing == Standing::Owner {
             let took_ms = self.now.monotonic_ms.saturating_sub(flight.started_ms);
             let requests = match &flight.work {
@@ -317,7 +332,7 @@ impl Shard {
     }
 
     /// Views were not what they should have been.
-    fn mismatch(&mut self, keys: Vec<Key>, time_ms: u64, out: &mut Vec<Output>) {
+    fn mismatch(&mut self, keys: Vec<Key>, time_ms: u64) {
         self.now.store_ms = self.now.store_ms.max(time_ms);
         let retried = self.upkeep.mismatched.clone();
         let mut again = super::Keys::new();
@@ -335,7 +350,7 @@ impl Shard {
         }
         self.upkeep.mismatched = again;
         let later = self.in_flight.len().saturating_sub(1);
-        self.fall_back(later, out);
+        self.fall_back(later);
     }
 
     /// The store refused, and wrote nothing.
@@ -352,14 +367,13 @@ impl Shard {
         self.paused_until_ms = self.now.monotonic_ms + REFUSED_PAUSE_MS;
         self.upkeep.refusal = Some(reason.to_owned());
         self.wake(self.paused_until_ms, out);
-        self.fall_back(later, out);
+        self.fall_back(later);
+        self.upkeep.refused_last = true;
     }
 
     fn fenced(&mut self, fence: Fence, out: &mut Vec<Output>) {
-        if fence == self.fence {
-            // Ours, and yet not the commit that the head expects: read it anew.
-            self.renew = false;
-        }
+        // Another owner's fence, or ours and yet not the commit that the head expects: the claim reads it anew.
+        let _ = fence;
         self.lose_store(out);
     }
 
@@ -375,7 +389,7 @@ impl Shard {
 
     /// Takes everything in flight back into the queue, in order, and forgets what was built on it. `later` outcomes of
     /// commits that must fail are still to come.
-    pub(super) fn fall_back(&mut self, later: usize, out: &mut Vec<Output>) {
+    pub(super) fn fall_back(&mut self, later: usize) {
         self.ignored = later;
         self.next = self.done.clone();
         self.cache.clear();
@@ -412,7 +426,6 @@ impl Shard {
                 self.tasks.push_front(read.task());
             }
         }
-        let _ = out;
     }
 
     fn give_up(&mut self, work: Work, reason: &str, out: &mut Vec<Output>) {

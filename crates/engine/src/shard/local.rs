@@ -37,8 +37,6 @@ pub(super) struct Waiting {
 pub(super) enum Retry {
     /// Not asked for yet, or not needed.
     Unknown,
-    /// The store is being asked.
-    Asked,
     /// It was never used.
     New,
     /// It was: the kept reply.
@@ -67,7 +65,8 @@ impl Shard {
 
     /// Evaluates what waits and makes a commit of it. Tells whether something began.
     pub(super) fn begin_local(&mut self, out: &mut Vec<Output>) -> bool {
-        if self.queue.is_empty() {
+        // What was asked before the store was lost waits until the region has caught up.
+        if self.queue.is_empty() || self.recovering_until_ms.is_some() {
             return false;
         }
         let setting = self.setting();
@@ -199,7 +198,6 @@ impl Shard {
         };
         match waiting.retry {
             Retry::New | Retry::Kept(_) => true,
-            Retry::Asked => false,
             Retry::Unknown => {
                 // One with the same key may be in flight: its reply is kept once that is done.
                 let same = |w: &Waiting| w.request.idempotency_key.as_ref() == Some(key);

@@ -10,6 +10,7 @@
 //! - A member whose store was wiped is still a member, and writes as soon as one peer has answered.
 
 use cartograph_crdt::{ElementId, RegionId, Sequence, Type, Value};
+use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::Hello;
 
 use super::flight::{Draft, Work};
@@ -77,6 +78,7 @@ impl Shard {
         if self.standing != Standing::Owner {
             return;
         }
+        self.aim(hello);
         if self.members.writable {
             let known =
                 self.members.regions.contains_key(&region) || self.members.forgotten.contains(&region);
@@ -103,10 +105,28 @@ impl Shard {
                 self.members.regions.entry(*member).or_default();
             }
             self.members.writable = true;
+            self.members.recovering = true;
+            self.members.wiped = true;
             self.members_stored = false;
             self.exchange
                 .set_members(&self.members.regions.keys().copied().collect());
             self.tasks.push_back(super::upkeep::Task::Clock);
+            self.recovering_until_ms = Some(self.now.monotonic_ms + self.config.limits.recovery_ms_max);
+            self.aim(hello);
+        }
+    }
+
+    /// While recovering: what this peer has applied is to be caught up with. A later greeting of the same replica does
+    /// not put the aim further away.
+    fn aim(&mut self, hello: &Hello) {
+        if self.recovering_until_ms.is_none() {
+            return;
+        }
+        let report = &hello.report;
+        let aim = (report.replica, report.vector.clone());
+        let old = self.recovery.targets.get(&hello.replica.region);
+        if old.is_none_or(|(replica, _)| *replica != report.replica) {
+            self.recovery.targets.insert(hello.replica.region, aim);
         }
     }
 
@@ -139,6 +159,9 @@ impl Shard {
     }
 
     pub(super) fn begin_system(&mut self, out: &mut Vec<Output>) -> bool {
+        if self.recovering_until_ms.is_some() {
+            return false;
+        }
         let Some(write) = self.system.pop_front() else {
             return false;
         };
@@ -172,8 +195,11 @@ impl Shard {
                 self.want(want, out);
                 false
             }
-            Err(Stop::Refused(_)) => {
+            Err(Stop::Refused(error)) => {
                 writer.abandon();
+                if let SystemWrite::Forget { id, .. } = write {
+                    reply_error(id, RequestError::Refused(error), out);
+                }
                 false
             }
         }
@@ -216,6 +242,7 @@ impl Shard {
         if self.members.forgotten.contains(&self.config.region) {
             self.members.writable = false;
         }
+        self.exchange.set_forgotten(&self.members.forgotten);
         self.exchange
             .set_members(&self.members.regions.keys().copied().collect());
         self.upkeep.members_changed = true;
@@ -223,6 +250,18 @@ impl Shard {
 
     pub(super) fn tell_members(&mut self, out: &mut Vec<Output>) {
         if std::mem::take(&mut self.upkeep.members_changed) {
+            for region in &self.members.forgotten {
+                for direction in [Direction::In, Direction::Out] {
+                    if self.exchange.has_stream(*region, direction) {
+                        let reason = "the region was forgotten".to_owned();
+                        out.push(Output::Close {
+                            peer: *region,
+                            direction,
+                            reason,
+                        });
+                    }
+                }
+            }
             out.push(Output::Members(self.members.regions.keys().copied().collect()));
         }
     }

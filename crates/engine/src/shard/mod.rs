@@ -162,6 +162,18 @@ struct LogBook {
     times: VecDeque<(u64, u64)>,
 }
 
+/// What a region with a new incarnation waits for before it writes.
+///
+/// Its store may have been rolled back, and garbage may have been collected elsewhere because it had once reported to
+/// have seen something that it has now forgotten. A write that has not seen that again would meet rules that some
+/// regions have forgotten and others have not. What is stable anywhere has been applied by every member, so it is
+/// enough to catch up with what the peers say when they are first heard of.
+#[derive(Debug, Default)]
+struct Recovery {
+    /// What the peers had applied when they greeted since.
+    targets: BTreeMap<RegionId, (ReplicaId, VersionVector)>,
+}
+
 /// One shard.
 #[derive(Debug)]
 pub struct Shard {
@@ -175,6 +187,9 @@ pub struct Shard {
     renew: bool,
     /// No write before then (monotonic), unless the own lost entries are back.
     recovering_until_ms: Option<u64>,
+    recovery: Recovery,
+    /// Rows in memory are ahead of what any commit says: forget them at the next claim.
+    dirty: bool,
     fresh: bool,
     next: Tip,
     done: Tip,
@@ -221,6 +236,8 @@ impl Shard {
             fence: Fence::default(),
             renew: false,
             recovering_until_ms: None,
+            recovery: Recovery::default(),
+            dirty: false,
             fresh: true,
             next: Tip::default(),
             done: Tip::default(),
@@ -303,9 +320,18 @@ impl Shard {
         {
             // The kinds of work take turns, so that none starves; upkeep comes before either, being rare and short.
             self.turn = self.turn.wrapping_add(1);
-            let began = self.begin_task(out)
+            // After a refusal they all take turns: what the store refuses must not stand in the way of what frees
+            // memory, nor of clients' answers.
+            let turn = self.turn % 4;
+            let mut began = match turn {
+                0 if self.upkeep.refused_last => self.begin_local(out),
+                1 if self.upkeep.refused_last => self.begin_remote(out),
+                _ => false,
+            };
+            began = began
+                || self.begin_task(out)
                 || self.begin_system(out)
-                || if self.turn.is_multiple_of(2) {
+                || if turn.is_multiple_of(2) {
                     self.begin_remote(out) || self.begin_local(out)
                 } else {
                     self.begin_local(out) || self.begin_remote(out)

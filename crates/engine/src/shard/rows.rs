@@ -124,6 +124,9 @@ impl Shard {
             self.rows.damaged.pop_first();
         }
         self.rows.damaged.insert(key, reason);
+        // Whoever waits for it asks again: not at once.
+        self.rows.paused_until_ms = self.now.monotonic_ms + PAUSE_MS;
+        self.wake(self.rows.paused_until_ms, out);
     }
 
     fn supply(&mut self, key: &Key, stored: &StoredRow, all: bool) -> Result<(), Error> {

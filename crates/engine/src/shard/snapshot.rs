@@ -229,6 +229,10 @@ impl Shard {
         }
         draft.take(None, layer);
         self.ahead.join(&v0);
+        if let Ok(bytes) = head::encode(&self.ahead) {
+            draft.head.insert(HeadField::Snapshot, bytes);
+        }
+        self.exchange.set_ahead(!self.next.vector.dominates(&self.ahead));
         self.begin_commit(
             draft,
             Work::Task {

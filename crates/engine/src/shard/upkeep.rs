@@ -29,6 +29,9 @@ const PIECE: usize = 64;
 /// after this many commits.
 const LATER_BATCHES: u64 = 10_000;
 
+/// So many times longer than for an unreachable peer does a region wait that is being caught up.
+const PATIENCE: u64 = 11;
+
 /// How often log sizes are written down, in commits.
 const BOOK_EVERY: u64 = 256;
 
@@ -108,6 +111,8 @@ pub(super) struct Upkeep {
     pub(super) mismatched: Keys,
     /// The store's last refusal, for status.
     pub(super) refusal: Option<String>,
+    /// Was the last commit refused?
+    pub(super) refused_last: bool,
 }
 
 impl Shard {
@@ -123,18 +128,7 @@ impl Shard {
             return;
         }
         self.upkeep.next_ms = self.now.monotonic_ms + EVERY_MS;
-        if !self.upkeep.due_asked {
-            self.upkeep.due_asked = true;
-            let until_ms = self.exchange.watermark_ms();
-            self.load(
-                Load::Due {
-                    until_ms,
-                    count: PIECE,
-                },
-                Purpose::Reading(Reading::Due),
-                out,
-            );
-        }
+        self.ask_due(out);
         if !self.upkeep.expired_asked && self.done.expiry_ms + EVERY_MS < self.now.store_ms {
             self.upkeep.expired_asked = true;
             let load = Load::Due {
@@ -143,15 +137,28 @@ impl Shard {
             };
             self.load(load, Purpose::Reading(Reading::Expired), out);
         }
-        if !self.upkeep.garbage_asked {
-            self.upkeep.garbage_asked = true;
+        self.ask_garbage(out);
+        self.plan_trims();
+    }
+
+    fn ask_due(&mut self, out: &mut Vec<Output>) {
+        if !std::mem::replace(&mut self.upkeep.due_asked, true) {
+            let load = Load::Due {
+                until_ms: self.exchange.watermark_ms(),
+                count: PIECE,
+            };
+            self.load(load, Purpose::Reading(Reading::Due), out);
+        }
+    }
+
+    fn ask_garbage(&mut self, out: &mut Vec<Output>) {
+        if !std::mem::replace(&mut self.upkeep.garbage_asked, true) {
             let load = Load::Garbage {
                 until: self.exchange.stable_batch(),
                 count: PIECE,
             };
             self.load(load, Purpose::Reading(Reading::Garbage), out);
         }
-        self.plan_trims();
     }
 
     /// Has the region its own lost entries back, or waited long enough for them?
@@ -159,20 +166,31 @@ impl Shard {
         let Some(until) = self.recovering_until_ms else {
             return;
         };
-        let report = self.exchange.report(self.now.wall_ms);
-        let lost = |vector: &VersionVector| {
-            let ours =
-                |(r, n): (ReplicaId, u64)| r.region == self.config.region && n > self.done.vector.get(r);
-            vector.iter().any(ours)
-        };
-        let heard = self
-            .exchange
-            .status(self.now.wall_ms)
-            .values()
-            .any(|s| s.connected_in || s.connected_out);
-        let back = heard && !report.others.is_empty() && !report.others.iter().any(|k| lost(&k.vector));
-        if back || self.now.monotonic_ms >= until {
+        let late = self.now.monotonic_ms >= until;
+        let others: Vec<RegionId> = self
+            .members
+            .regions
+            .keys()
+            .copied()
+            .filter(|r| *r != self.config.region)
+            .collect();
+        let targets = &mut self.recovery.targets;
+        targets.retain(|region, _| self.members.regions.contains_key(region));
+        let covered = targets.values().all(|(_, v)| self.done.vector.dominates(v));
+        let whole = covered && self.joining.is_none() && self.done.vector.dominates(&self.ahead);
+        let (heard, wiped) = (targets.len(), self.members.wiped);
+        // Where somebody is there to catch up with, that is worth waiting for: but not for ever.
+        let status = self.exchange.status(self.now.wall_ms);
+        let helped = status.values().any(|s| s.connected_in) && heard > 0;
+        let hopeless = self.now.monotonic_ms >= until + PATIENCE * self.config.limits.recovery_ms_max;
+        let caught_up = whole && heard > 0 && (late || heard >= others.len());
+        if caught_up || others.is_empty() || !wiped && (late && !helped || hopeless) {
             self.recovering_until_ms = None;
+            self.recovery = super::Recovery::default();
+            self.members.recovering = false;
+            self.members.wiped = false;
+            self.members_stored = false;
+            self.tasks.push_back(Task::Clock);
         }
     }
 
@@ -211,8 +229,17 @@ impl Shard {
             Task::Join { peer, row } => self.joined(peer, row.key, out),
             Task::Joined { peer, .. } => self.snapshot_joined(peer, out),
             Task::Purge { keys } => {
+                // A whole piece: there may be more.
+                if keys.len() >= PIECE {
+                    self.ask_due(out);
+                }
                 for _ in keys {
                     event(Event::Purged, out);
+                }
+            }
+            Task::Collect { items } => {
+                if items.len() >= PIECE {
+                    self.ask_garbage(out);
                 }
             }
             Task::Trim { .. } => self.tell_log_starts(),
@@ -221,7 +248,6 @@ impl Shard {
             | Task::Sweep { .. }
             | Task::Gone { .. }
             | Task::ReadRow { .. }
-            | Task::Collect { .. }
             | Task::Clock => {}
         }
     }
@@ -267,11 +293,11 @@ impl Shard {
             }
             (Reading::SnapshotKeys { peer, snapshot }, result) => self.snapshot_keys(peer, snapshot, result),
             (Reading::Log { peer, origin, from }, result) => {
-                let records = match result {
-                    Ok(Loaded::Log(records)) => records,
-                    Ok(_) | Err(_) => Vec::new(),
-                };
-                self.exchange.loaded_log(peer, origin, from, records);
+                match result {
+                    Ok(Loaded::Log(records)) => self.exchange.loaded_log(peer, origin, from, records),
+                    // That says nothing of what the log holds.
+                    Ok(_) | Err(_) => self.exchange.log_failed(peer, origin, from),
+                }
             }
             (Reading::Reply { id }, Ok(Loaded::Reply(kept))) => self.reply_loaded(id, kept),
             (Reading::Reply { .. }, _) => self.wake(self.now.monotonic_ms + EVERY_MS, out),
@@ -363,6 +389,7 @@ impl Shard {
             }
         }
         draft.take(None, layer);
+        self.members_stored = false;
         self.begin_commit(
             draft,
             Work::Task {
@@ -427,13 +454,18 @@ impl Shard {
             if before == after {
                 // Untouched, so that its age still counts for purging.
                 layer.rows.remove(&item.key);
-                let again = left.then_some(self.next.batch.0 + LATER_BATCHES);
+                // Stability may have fallen since the index was read: a member was rolled back.
+                let soon = BatchId(row.summary.changed) > stable_batch;
+                let later = if soon { 1 } else { LATER_BATCHES };
+                let again = left.then_some(self.next.batch.0 + later);
                 draft.indexes.garbage.push((item.clone(), again));
             } else {
                 draft.indexes.garbage.push((item.clone(), None));
             }
         }
         draft.take(None, layer);
+        // With what it relied on.
+        self.members_stored = false;
         self.begin_commit(
             draft,
             Work::Task {
