@@ -46,7 +46,10 @@ pub enum Condition {
 
 /// EXPIRE's conditions. NX goes with none of the others; GT and LT exclude each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "Redis's own flags, each a word of the command")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Redis's own flags, each a word of the command"
+)]
 pub struct ExpireFlags {
     /// Only without an expiry.
     pub nx: bool,
@@ -60,7 +63,10 @@ pub struct ExpireFlags {
 
 /// ZADD's conditions and options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "Redis's own flags, each a word of the command")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Redis's own flags, each a word of the command"
+)]
 pub struct ZAddFlags {
     /// Only new members.
     pub nx: bool,

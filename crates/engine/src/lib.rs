@@ -4,6 +4,7 @@ mod batch;
 mod cache;
 pub mod command;
 mod commands;
+pub mod conflict;
 pub mod error;
 pub mod head;
 pub mod number;

@@ -1,16 +1,24 @@
 //! Peers' entries: applied in causal order, each in one step, several to a commit.
 
-use cartograph_crdt::{Effect, Element, Needs};
-use cartograph_replica::Entry;
+use cartograph_crdt::Needs;
+use cartograph_replica::{Entry, Key};
 
 use super::flight::{Draft, Work};
 use super::{Shard, event};
 use crate::api::{Event, Output};
 use crate::command::Want;
+use crate::conflict::{Conflict, decided};
 use crate::writer::{Layer, SYSTEM_PREFIX, view_needs_all};
 
 /// Entries whose rows are loaded ahead while the first one waits for its own.
 const AHEAD_MAX: usize = 256;
+
+/// What applying one entry touched and decided.
+#[derive(Debug, Default)]
+struct Applied {
+    layer: Layer,
+    conflicts: Vec<(Key, &'static str, Conflict)>,
+}
 
 impl Shard {
     /// Applies what is ready and makes a commit of it. Tells whether something began.
@@ -38,9 +46,15 @@ impl Shard {
                 self.remote.push_front(entry);
                 break;
             }
-            match self.apply(&entry, now_ms, out) {
-                Ok(layer) => {
-                    draft.layer.extend(layer);
+            match self.apply(&entry, now_ms) {
+                Ok(done) => {
+                    draft.layer.extend(done.layer);
+                    for (key, rule, conflict) in done.conflicts {
+                        event(Event::Conflict { rule }, out);
+                        if let Ok(bytes) = conflict.encode() {
+                            draft.indexes.conflicts.push((key, bytes));
+                        }
+                    }
                     draft.tip.vector.raise(entry.replica, entry.sequence.get());
                     draft.tip.hlc = draft.tip.hlc.follow(entry.hlc, self.now.wall_ms);
                     draft.entries.push(entry.clone());
@@ -61,32 +75,27 @@ impl Shard {
         self.begin_commit(draft, Work::Remote { entries: applied }, out)
     }
 
-    fn apply(&mut self, entry: &Entry, now_ms: u64, out: &mut Vec<Output>) -> Result<Layer, Want> {
-        let mut layer = Layer::default();
-        let mut rules = Vec::new();
-        for (index, (key, effect)) in entry.effects.iter().enumerate() {
-            if let Err(want) = self.apply_effect(entry, index, key, effect, now_ms, &mut layer, &mut rules) {
-                layer.undo(&mut self.cache);
+    fn apply(&mut self, entry: &Entry, now_ms: u64) -> Result<Applied, Want> {
+        let mut applied = Applied::default();
+        for index in 0..entry.effects.len() {
+            if let Err(want) = self.apply_effect(entry, index, now_ms, &mut applied) {
+                applied.layer.undo(&mut self.cache);
                 return Err(want);
             }
         }
-        for rule in rules {
-            event(Event::Conflict { rule }, out);
-        }
-        Ok(layer)
+        Ok(applied)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one effect, and where its traces go")]
     fn apply_effect(
         &mut self,
         entry: &Entry,
         index: usize,
-        key: &[u8],
-        effect: &Effect,
         now_ms: u64,
-        layer: &mut Layer,
-        rules: &mut Vec<&'static str>,
+        applied: &mut Applied,
     ) -> Result<(), Want> {
+        let Some((key, effect)) = entry.effects.get(index) else {
+            return Ok(());
+        };
         let Some(row) = self.cache.row_mut(key) else {
             let elements = effect.element().into_iter().collect();
             return Err(Want::elements(key, elements));
@@ -106,9 +115,13 @@ impl Shard {
             Needs::Nothing | Needs::Everything => return Err(Want::all(key)),
         }
         let types = row.summary.types();
-        let touched = layer.record(key, row);
+        let touched = applied.layer.record(key, row);
         row.apply(effect, &origin, touched);
-        rules.extend(decided(effect, row, types));
+        if !key.starts_with(SYSTEM_PREFIX)
+            && let Some((rule, conflict)) = decided(entry, index, row, types, self.now.wall_ms)
+        {
+            applied.conflicts.push((key.clone(), rule, conflict));
+        }
         self.cache.touch(key);
         Ok(())
     }
@@ -140,38 +153,5 @@ impl Shard {
                 out,
             );
         }
-    }
-}
-
-/// Which rule had to decide between this effect and a concurrent one, if any did.
-fn decided(effect: &Effect, row: &cartograph_crdt::Row, types_before: usize) -> Option<&'static str> {
-    match effect {
-        Effect::Assign { element, .. } => match row.element(element)? {
-            Element::Number(n) if n.register.written().len() > 1 => Some("last writer wins"),
-            Element::Number(n) if n.counter.is_present() => Some("increments add to a concurrent value"),
-            Element::Number(_) | Element::Member(_) | Element::Ranks(_) => None,
-        },
-        Effect::Remove { element, .. } => row
-            .element(element)
-            .is_some_and(Element::is_live)
-            .then_some("add wins over a removal that had not seen it"),
-        Effect::Delete { .. } | Effect::Clear { .. } if row.summary.types() > 0 => {
-            Some("what a deletion had not seen survives")
-        }
-        Effect::Create { .. } if types_before > 0 && row.header.creates.len() > 1 => {
-            Some("the latest creation decides the type")
-        }
-        Effect::Expire { .. } if row.header.expires.len() > 1 => Some("the longest expiry wins"),
-        Effect::Revoke => Some("a revoke beats every concurrent write"),
-        Effect::Add { .. }
-        | Effect::AddRank { .. }
-        | Effect::Inc { .. }
-        | Effect::Delete { .. }
-        | Effect::Clear { .. }
-        | Effect::Expire { .. }
-        | Effect::Restate { .. }
-        | Effect::Create { .. }
-        | Effect::Wipe
-        | Effect::Import { .. } => None,
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use cartograph_commerce::CartId;
 use cartograph_commerce::explain::{At, Explanation, Kind, LineExplanation, Outcome, Write, explain};
 use cartograph_crdt::RegionId;
+use cartograph_engine::conflict::{Conflict, Side};
+use cartograph_replica::{Load, Loaded};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -17,9 +19,14 @@ impl Doors {
         self.wait_for_session(call, &deadline).await?;
         let shard = self.shard_of(&id.key())?;
         let row = shard.inspect(id.key(), true, deadline.left()).await?;
+        let load = Load::Conflicts { key: id.key() };
+        let past = match self.store.load(shard.shard(), load).await {
+            Ok(Loaded::Conflicts(blobs)) => blobs.iter().filter_map(|b| Conflict::decode(b).ok()).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        };
         let names = self.region_names().await;
         Ok(Answered {
-            value: document(id, &self.config.region.name, &explain(&row), &names),
+            value: document(id, &self.config.region.name, &explain(&row), &past, &names),
             token: self.token(),
         })
     }
@@ -43,6 +50,7 @@ fn document(
     id: &CartId,
     region: &str,
     explanation: &Explanation,
+    past: &[Conflict],
     names: &BTreeMap<RegionId, String>,
 ) -> Value {
     let lines: Vec<Value> = explanation.lines.iter().map(|l| line(l, names)).collect();
@@ -50,6 +58,7 @@ fn document(
         .lines
         .iter()
         .flat_map(|l| conflicts(l, names))
+        .chain(past.iter().map(|c| remembered(c, names)))
         .collect();
     json!({
         "cart_id": id.as_str(),
@@ -95,6 +104,28 @@ fn conflicts(line: &LineExplanation, names: &BTreeMap<RegionId, String>) -> Vec<
         })
     };
     losers.map(conflict).collect()
+}
+
+/// What a merge decided earlier.
+fn remembered(conflict: &Conflict, names: &BTreeMap<RegionId, String>) -> Value {
+    let side = |side: &Side| {
+        let at = &side.dot;
+        json!({
+            "replica": at.replica.to_string(),
+            "region": names.get(&at.replica.region),
+            "sequence": at.position.sequence.to_string(),
+            "index": at.position.index,
+            "at_ms": side.at_ms.map(|ms| ms.to_string()),
+            "value": side.value.as_ref().map(|v| String::from_utf8_lossy(v)),
+        })
+    };
+    json!({
+        "field": conflict.element.as_ref().map(|id| String::from_utf8_lossy(&id.name)),
+        "rule": conflict.rule,
+        "winner": conflict.winner.as_ref().map(side),
+        "loser": conflict.loser.as_ref().map(side),
+        "at_ms": conflict.at_ms.to_string(),
+    })
 }
 
 fn write(write: &Write, names: &BTreeMap<RegionId, String>) -> Value {
