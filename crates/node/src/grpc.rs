@@ -92,7 +92,9 @@ fn call(metadata: &MetadataMap) -> Result<Call, Failure> {
         v.to_str()
             .map_err(|_| Failure::from(cartograph_proto::token::TokenError::Malformed))
     });
-    let key = metadata.get("idempotency-key").map(|v| v.as_bytes());
+    let key = metadata
+        .get("idempotency-key")
+        .map(tonic::metadata::MetadataValue::as_bytes);
     let timeout = metadata.get("grpc-timeout").and_then(|v| v.to_str().ok());
     let timeout = timeout.map(|text| {
         parse_timeout(text)
@@ -153,10 +155,7 @@ mod tests {
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {
         assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(
-            parse_timeout("99999999H"),
-            Some(Duration::from_secs(99_999_999 * 3_600))
-        );
+        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_hours(99_999_999)));
         for text in ["", "m", "123456789m", "5x", "-5S", "5 S", "é"] {
             assert_eq!(parse_timeout(text).filter(|d| !d.is_zero()), None, "{text:?}");
         }

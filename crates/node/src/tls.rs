@@ -93,10 +93,9 @@ pub fn names_region(certificate: &[u8], region: &str) -> bool {
     let Ok(certificate) = EndEntityCert::try_from(&der) else {
         return false;
     };
-    let named = certificate
+    certificate
         .valid_dns_names()
-        .any(|name| name.eq_ignore_ascii_case(region));
-    named
+        .any(|name| name.eq_ignore_ascii_case(region))
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ pub enum ConfigError {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(|p| format!("\n  {p}")).collect()
+    problems
+        .iter()
+        .fold(String::new(), |text, problem| format!("{text}\n  {problem}"))
 }
 
 /// One thing that is wrong with a configuration.
@@ -121,7 +123,13 @@ impl Source {
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.take(key)? {
             Value::String(text) if !text.is_empty() => Some(text),
-            other => {
+            other @ (Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_)) => {
                 self.problem(key, &quoted(&other), "a text that is not empty");
                 None
             }
@@ -230,7 +238,13 @@ impl Source {
                     .map(|(n, entry)| self.peer_words(n, entry.trim()))
                     .collect()
             }
-            Some(other) => {
+            Some(
+                other @ (Value::Integer(_)
+                | Value::Float(_)
+                | Value::Boolean(_)
+                | Value::Datetime(_)
+                | Value::Table(_)),
+            ) => {
                 self.problem("peers", &quoted(&other), "[[peers]] tables");
                 Vec::new()
             }
@@ -241,7 +255,12 @@ impl Source {
         let place = format!("peers[{n}]");
         match entry {
             Value::Table(table) => (place, Some(Source::new(table, BTreeMap::new()))),
-            other => {
+            other @ (Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)) => {
                 self.problem(&place, &quoted(&other), "a table with region, id and address");
                 (place, None)
             }

@@ -27,7 +27,7 @@ fn the_least_configuration_has_every_default() {
     assert_eq!(config.cluster.name, "cartograph");
     assert!(config.cluster.bootstrap, "nobody to wait for");
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:7101");
-    assert_eq!(config.carts.ttl, Duration::from_secs(2_592_000));
+    assert_eq!(config.carts.ttl, Duration::from_hours(30 * 24));
     assert_eq!(config.carts.lines_max, 1_000);
     assert_eq!(config.limits.session_wait, Duration::from_secs(2));
     assert!(!config.insecure && !config.store.allow_flush);

@@ -78,7 +78,7 @@ fn line(line: &LineExplanation, names: &BTreeMap<RegionId, String>) -> Value {
         .writes
         .iter()
         .filter_map(|w| w.reset_by.as_ref())
-        .map(|at| place(at, names, "remove", Value::Null, None, "reset what it had seen"))
+        .map(|at| place(at, names, "remove", None, None, "reset what it had seen"))
         .collect();
     json!({
         "sku": line.sku,
@@ -140,7 +140,7 @@ fn write(write: &Write, names: &BTreeMap<RegionId, String>) -> Value {
         Outcome::Counted => "counted",
         Outcome::Reset => "reset",
     };
-    let value = json!(write.value);
+    let value = Some(write.value.as_str());
     let mut document = place(&write.at, names, kind, value, write.hlc_ms, decided);
     if let (Some(source), Some(fields)) = (source, document.as_object_mut()) {
         fields.insert("source".to_owned(), json!(source));
@@ -152,7 +152,7 @@ fn place(
     at: &At,
     names: &BTreeMap<RegionId, String>,
     kind: &str,
-    value: Value,
+    value: Option<&str>,
     at_ms: Option<u64>,
     decided: &str,
 ) -> Value {

@@ -1,4 +1,4 @@
-//! KeyService's operations as the engine's commands or as reads of views, and replies back. Every field is checked
+//! `KeyService`'s operations as the engine's commands or as reads of views, and replies back. Every field is checked
 //! here: what protobuf lets pass and Redis would not is refused by name.
 
 use std::time::Duration;

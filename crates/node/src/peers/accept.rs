@@ -137,7 +137,7 @@ impl Incoming {
     async fn refuse(&self, name: &str, refusal: Refusal) -> Result<(), Status> {
         tracing::error!(peer = %name, reason = %refusal, "no exchange: a peer's greeting is refused");
         self.accept.metrics.refused_link();
-        for frame in Answer::Refusal(refusal).encode().map_err(internal)? {
+        for frame in Answer::Refusal(refusal).encode().map_err(|e| internal(&e))? {
             let _ = self.frames.send(Ok(frame)).await;
         }
         Ok(())
@@ -162,11 +162,11 @@ impl Incoming {
     }
 
     async fn send(&self, welcome: &Answer, mut messages: mpsc::Receiver<BackMessage>) -> Result<(), Status> {
-        for frame in welcome.encode().map_err(internal)? {
+        for frame in welcome.encode().map_err(|e| internal(&e))? {
             self.put(frame).await?;
         }
         while let Some(message) = messages.recv().await {
-            for frame in wire::encode(&message).map_err(internal)? {
+            for frame in wire::encode(&message).map_err(|e| internal(&e))? {
                 self.put(frame).await?;
             }
         }
@@ -179,7 +179,7 @@ impl Incoming {
     }
 }
 
-fn internal(error: cartograph_crdt::codec::Error) -> Status {
+fn internal(error: &cartograph_crdt::codec::Error) -> Status {
     Status::internal(format!("a message cannot be sent: {error}"))
 }
 

@@ -79,6 +79,9 @@ async fn names_may_hold_anything_that_a_url_can_carry() {
     node.node.stop().await;
 }
 
+/// Method, path, headers, body; then the status and the code that they get.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 #[tokio::test]
 async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
     let node = TestNode::alone().await;
@@ -89,7 +92,7 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
     let items = "/v1/carts/c/items";
     let long_cart = format!("/v1/carts/{long}");
     let long_sku = format!(r#"{{"sku":"{long}","quantity":1}}"#);
-    let cases: &[(&str, &str, &[(&str, &str)], &str, u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("GET", &long_cart, &[], "", 400, "CG-1001"),
         ("GET", "/v1/carts/%20a", &[], "", 400, "CG-1001"),
         ("GET", "/v1/carts/a%00", &[], "", 400, "CG-1001"),
