@@ -251,7 +251,7 @@ impl Write {
 impl Conflict {
     fn sentence(&self) -> String {
         let field = if self.field.is_empty() {
-            String::new()
+            "the whole cart: ".to_owned()
         } else {
             format!("{}: ", printable(&self.field))
         };
@@ -263,6 +263,9 @@ impl Conflict {
         } else {
             format!(" by {}", printable(&self.rule))
         };
+        if self.winner == Side::default() && self.loser == Side::default() {
+            return format!("{field}{}{seen}", printable(&self.rule));
+        }
         format!(
             "{field}{} won over {}{rule}{seen}",
             self.winner.brief(),

@@ -23,6 +23,9 @@ struct Applied {
 impl Shard {
     /// Applies what is ready and makes a commit of it. Tells whether something began.
     pub(super) fn begin_remote(&mut self, out: &mut Vec<Output>) -> bool {
+        if self.joining.as_ref().is_some_and(|joining| joining.sweeping) {
+            return false;
+        }
         if self.remote.is_empty() {
             let limits = &self.config.limits;
             let (entries, bytes) = (limits.batch_commands_max, limits.batch_bytes_max);

@@ -26,6 +26,9 @@ use crate::writer::Layer;
 #[derive(Debug)]
 pub(super) struct Joining {
     pub(super) peer: RegionId,
+    /// All rows have come. Until the vectors are joined, no entry of a peer is applied: a key that it made behind the
+    /// sweep's back would miss a deletion that the sender's vector covers, and resurface.
+    pub(super) sweeping: bool,
     /// Keys that had a row. About 100 bytes a key, for as long as the join takes.
     seen: BTreeSet<Key>,
 }
@@ -71,10 +74,14 @@ impl Shard {
                     self.joining = Some(Joining {
                         peer,
                         seen: BTreeSet::new(),
+                        sweeping: false,
                     });
                 }
                 exchange::Event::Row { peer, row } => self.tasks.push_back(Task::Join { peer, row }),
                 exchange::Event::SnapshotEnded { peer, v0 } => {
+                    if let Some(joining) = &mut self.joining {
+                        joining.sweeping = true;
+                    }
                     self.tasks.push_back(Task::Sweep {
                         peer,
                         v0,

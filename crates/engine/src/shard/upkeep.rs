@@ -439,7 +439,7 @@ impl Shard {
                 touched,
             );
             row.header.ahead.forget(&self.next.vector);
-            if BatchId(row.summary.changed) <= stable_batch {
+            if BatchId(row.summary.changed) <= stable_batch && row.header.ahead.is_empty() {
                 row.collect_leftovers();
             }
             let after = (
