@@ -53,7 +53,7 @@ struct Line {
 }
 
 /// One write or removal.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct Write {
     replica: Value,
@@ -263,7 +263,7 @@ impl Conflict {
         } else {
             format!(" by {}", printable(&self.rule))
         };
-        if self.winner == Side::default() && self.loser == Side::default() {
+        if self.winner == Write::default() && self.loser == Write::default() {
             return format!("{field}{}{seen}", printable(&self.rule));
         }
         format!(
