@@ -6,6 +6,7 @@
 
 use bincode::{Decode, Encode};
 use cartograph_crdt::codec::{self, Error};
+use cartograph_crdt::register_mv::Written;
 use cartograph_crdt::{Dot, Effect, Element, ElementId, Row, Value};
 use cartograph_replica::Entry;
 
@@ -69,88 +70,38 @@ pub(crate) fn decided(
     at_ms: u64,
 ) -> Option<(&'static str, Conflict)> {
     let (_, effect) = entry.effects.get(index)?;
-    let own = |value: Option<&[u8]>| Side {
+    let own = || Side {
         dot: entry.dot(index),
         at_ms: Some(entry.hlc.ms),
-        value: value.map(cut),
+        value: None,
     };
-    let conflict = |element: Option<&ElementId>, rule: &'static str, winner, loser| {
-        let element = element.cloned();
-        Some((
-            rule,
-            Conflict {
-                element,
-                rule: rule.to_owned(),
-                winner,
-                loser,
-                at_ms,
-            },
-        ))
-    };
-    match effect {
-        Effect::Assign { element, .. } => {
-            let Some(Element::Number(n)) = row.element(element) else {
-                return None;
-            };
-            let winner = n.register.winner()?;
-            let loser = n.register.written().iter().find(|w| w.dot != winner.dot);
-            match loser {
-                Some(loser) => {
-                    let side = |w: &cartograph_crdt::register_mv::Written<Value>| Side {
-                        dot: w.dot,
-                        at_ms: Some(w.hlc.ms),
-                        value: Some(shown_value(&w.value)),
-                    };
-                    conflict(
-                        Some(element),
-                        "last writer wins",
-                        Some(side(winner)),
-                        Some(side(loser)),
-                    )
-                }
-                None => {
-                    let cell = n.counter.live().next()?;
-                    let dot = Dot {
-                        replica: cell.tag.replica,
-                        position: cell.last,
-                    };
-                    let add = Side {
-                        dot,
-                        at_ms: None,
-                        value: None,
-                    };
-                    let rule = "increments that a new value had not seen are added to it";
-                    conflict(Some(element), rule, Some(add), Some(own(None)))
-                }
-            }
-        }
+    let decision = match effect {
+        Effect::Assign { element, .. } => assigned(element, row, own())?,
         Effect::Remove { element, .. } => {
             let survivor = row.element(element).filter(|e| e.is_live())?;
-            let rule = "an add wins over a removal that had not seen it";
-            conflict(Some(element), rule, survivor_side(survivor), Some(own(None)))
+            Decision {
+                element: Some(element.clone()),
+                rule: "an add wins over a removal that had not seen it",
+                winner: survivor_side(survivor),
+                loser: Some(own()),
+            }
         }
         Effect::Delete { .. } | Effect::Clear { .. } if row.summary.types() > 0 => {
             let survivor = row.elements().find(|(_, e)| e.is_live());
-            let rule = "what a deletion had not seen survives it";
-            conflict(
-                survivor.map(|(id, _)| id),
-                rule,
-                survivor.and_then(|(_, e)| survivor_side(e)),
-                Some(own(None)),
-            )
+            Decision {
+                element: survivor.map(|(id, _)| id.clone()),
+                rule: "what a deletion had not seen survives it",
+                winner: survivor.and_then(|(_, e)| survivor_side(e)),
+                loser: Some(own()),
+            }
         }
         Effect::Create { .. } if types_before > 0 && row.header.creates.len() > 1 => {
-            conflict(None, "the type of the latest creation is shown", None, None)
+            Decision::of_key("the type of the latest creation is shown", None)
         }
         Effect::Expire { .. } if row.header.expires.len() > 1 => {
-            conflict(None, "of concurrent expiries the longest wins", None, None)
+            Decision::of_key("of concurrent expiries the longest wins", None)
         }
-        Effect::Revoke => conflict(
-            None,
-            "a revoke beats every write that had not seen it",
-            Some(own(None)),
-            None,
-        ),
+        Effect::Revoke => Decision::of_key("a revoke beats every write that had not seen it", Some(own())),
         Effect::Add { .. }
         | Effect::AddRank { .. }
         | Effect::Inc { .. }
@@ -160,8 +111,78 @@ pub(crate) fn decided(
         | Effect::Restate { .. }
         | Effect::Create { .. }
         | Effect::Wipe
-        | Effect::Import { .. } => None,
+        | Effect::Import { .. } => return None,
+    };
+    let Decision {
+        element,
+        rule,
+        winner,
+        loser,
+    } = decision;
+    Some((
+        rule,
+        Conflict {
+            element,
+            rule: rule.to_owned(),
+            winner,
+            loser,
+            at_ms,
+        },
+    ))
+}
+
+struct Decision {
+    element: Option<ElementId>,
+    rule: &'static str,
+    winner: Option<Side>,
+    loser: Option<Side>,
+}
+
+impl Decision {
+    fn of_key(rule: &'static str, winner: Option<Side>) -> Self {
+        Decision {
+            element: None,
+            rule,
+            winner,
+            loser: None,
+        }
     }
+}
+
+/// A value met another value, or increments that it had not seen.
+fn assigned(element: &ElementId, row: &Row, own: Side) -> Option<Decision> {
+    let Some(Element::Number(n)) = row.element(element) else {
+        return None;
+    };
+    let winner = n.register.winner()?;
+    let side = |w: &Written<Value>| Side {
+        dot: w.dot,
+        at_ms: Some(w.hlc.ms),
+        value: Some(shown_value(&w.value)),
+    };
+    if let Some(loser) = n.register.written().iter().find(|w| w.dot != winner.dot) {
+        return Some(Decision {
+            element: Some(element.clone()),
+            rule: "last writer wins",
+            winner: Some(side(winner)),
+            loser: Some(side(loser)),
+        });
+    }
+    let cell = n.counter.live().next()?;
+    let dot = Dot {
+        replica: cell.tag.replica,
+        position: cell.last,
+    };
+    Some(Decision {
+        element: Some(element.clone()),
+        rule: "increments that a new value had not seen are added to it",
+        winner: Some(Side {
+            dot,
+            at_ms: None,
+            value: None,
+        }),
+        loser: Some(own),
+    })
 }
 
 fn survivor_side(element: &Element) -> Option<Side> {
@@ -183,4 +204,34 @@ fn shown_value(value: &Value) -> Vec<u8> {
 
 fn cut(bytes: &[u8]) -> Vec<u8> {
     bytes.get(..VALUE_BYTES_MAX).unwrap_or(bytes).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cartograph_crdt::{ReplicaId, Sequence};
+
+    #[test]
+    fn a_remembered_conflict_reads_back() {
+        let side = Side {
+            dot: Dot::new(ReplicaId::new(2, 9), Sequence::FIRST, 1),
+            at_ms: Some(5),
+            value: Some(b"7".to_vec()),
+        };
+        let conflict = Conflict {
+            element: Some(ElementId::field(b"sku")),
+            rule: "last writer wins".to_owned(),
+            winner: Some(side.clone()),
+            loser: None,
+            at_ms: 9,
+        };
+        assert_eq!(Conflict::decode(&conflict.encode().unwrap()), Ok(conflict));
+        assert!(Conflict::decode(b"nonsense").is_err());
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        assert_eq!(cut(&[7; 4_096]).len(), VALUE_BYTES_MAX);
+        assert_eq!(cut(b"short"), b"short");
+    }
 }

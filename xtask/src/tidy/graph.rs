@@ -30,7 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &["crdt", "resp", "replica", "engine", "commerce", "proto", "store"],
     ),
     ("cartograph", &["node"]),
-    ("tests", &["store", "proto"]),
+    ("tests", &["crdt", "replica", "engine", "store", "proto"]),
     ("xtask", &[]),
 ];
 
@@ -38,7 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("anyhow", &["cartograph", "tests", "xtask"]),
     ("axum*", &["node", "cartograph"]),
-    ("bincode", &["crdt", "replica", "store"]),
+    ("bincode", &["crdt", "replica", "engine", "store"]),
     ("crdts", &["crdt"]),
     ("prost*", &["proto", "node", "tests", "xtask"]),
     ("protox", &["proto"]),
