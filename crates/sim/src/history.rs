@@ -13,7 +13,7 @@ use cartograph_engine::api::RequestId;
 use cartograph_engine::command::{Condition, ExpireFlags, SetExpiry, When, ZAddFlags};
 use cartograph_engine::{Command, Limits};
 use cartograph_replica::commit::{Load, Loaded, ViewValue};
-use cartograph_store::memory::Image;
+use cartograph_store::memory::{Image, ManualClock, MemoryStore};
 
 use crate::world::{Setup, World};
 
@@ -34,6 +34,20 @@ pub struct Plan {
     pub expiry: bool,
     /// Skew clocks.
     pub skew: bool,
+    /// Wipe stores, alone and with their node.
+    pub wipes: bool,
+    /// Stores that refuse for a while, or are down for a while.
+    pub refusals: bool,
+    /// Someone writes to stores behind the nodes' back.
+    pub tampering: bool,
+    /// Regions that are not there at the beginning (`regions` counts them) join.
+    pub joining: bool,
+    /// Cut single regions off from all others, for up to `isolation_ms_max`.
+    pub isolation: bool,
+    /// For how long, in milliseconds.
+    pub isolation_ms_max: u64,
+    /// One region dies for good and is forgotten.
+    pub forgetting: bool,
     /// Bounds of the shards.
     pub limits: Limits,
 }
@@ -48,6 +62,13 @@ impl Default for Plan {
             stores: false,
             expiry: true,
             skew: false,
+            wipes: false,
+            refusals: false,
+            tampering: false,
+            joining: false,
+            isolation: false,
+            isolation_ms_max: 2_000,
+            forgetting: false,
             limits: Limits::default(),
         }
     }
@@ -66,6 +87,23 @@ pub struct Tally {
     pub acknowledged: usize,
     /// Keys that were live at the end.
     pub keys: u64,
+    /// Views that were found damaged and rebuilt.
+    pub repaired: usize,
+    /// Snapshots that were joined whole.
+    pub snapshots: usize,
+}
+
+impl Tally {
+    /// Adds another history's.
+    pub fn add(&mut self, other: &Tally) {
+        self.done += other.done;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+        self.acknowledged += other.acknowledged;
+        self.keys += other.keys;
+        self.repaired += other.repaired;
+        self.snapshots += other.snapshots;
+    }
 }
 
 /// What went wrong.
@@ -80,22 +118,42 @@ pub struct Violation {
     pub log: String,
 }
 
+/// What a request of the ledger's asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Add,
+    Remove,
+    Once,
+}
+
 struct Ledger {
-    key: Vec<u8>,
+    what: Asked,
     region: usize,
     request: RequestId,
+    life: u64,
     member: Vec<u8>,
 }
 
-struct Player {
-    world: World,
-    plan: Plan,
-    seed: u64,
+pub(crate) struct Player {
+    pub(crate) world: World,
+    pub(crate) plan: Plan,
+    pub(crate) seed: u64,
     log: Vec<String>,
     images: BTreeMap<usize, Image>,
     open: Vec<Ledger>,
-    acknowledged: BTreeSet<(Vec<u8>, Vec<u8>)>,
-    lossy: bool,
+    /// Members whose add was acknowledged and that nobody removes.
+    pub(crate) acknowledged: BTreeSet<Vec<u8>>,
+    /// Members whose removal was acknowledged, after which nobody adds them.
+    pub(crate) removed: BTreeMap<Vec<u8>, usize>,
+    /// Idempotency keys used, and those that were acknowledged.
+    pub(crate) once_asked: BTreeSet<Vec<u8>>,
+    pub(crate) once_done: BTreeSet<Vec<u8>>,
+    /// A store has lost something.
+    pub(crate) lossy: bool,
+    /// The region that died for good.
+    pub(crate) gone: Option<usize>,
+    /// Who was told so, with what request.
+    pub(crate) teller: Option<(usize, Option<RequestId>)>,
     next: u64,
     asked: usize,
 }
@@ -115,7 +173,7 @@ pub fn play(seed: u64, plan: &Plan) -> Result<Tally, Violation> {
 /// As [`play`].
 pub fn play_traced(seed: u64, plan: &Plan, from_ms: u64) -> Result<Tally, Violation> {
     let setup = Setup {
-        regions: plan.regions,
+        regions: plan.regions - usize::from(plan.joining),
         seed,
         limits: plan.limits.clone(),
         latency_ms: 20,
@@ -128,7 +186,12 @@ pub fn play_traced(seed: u64, plan: &Plan, from_ms: u64) -> Result<Tally, Violat
         images: BTreeMap::new(),
         open: Vec::new(),
         acknowledged: BTreeSet::new(),
+        removed: BTreeMap::new(),
+        once_asked: BTreeSet::new(),
+        once_done: BTreeSet::new(),
         lossy: false,
+        gone: None,
+        teller: None,
         next: 0,
         asked: 0,
     };
@@ -140,12 +203,12 @@ pub fn play_traced(seed: u64, plan: &Plan, from_ms: u64) -> Result<Tally, Violat
     player.finish()
 }
 
-const KEYS: [&[u8]; 4] = [b"k1", b"k2", b"k3", b"cart:1"];
+pub(crate) const KEYS: [&[u8]; 4] = [b"k1", b"k2", b"k3", b"cart:1"];
 const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 impl Player {
     fn step(&mut self) {
-        let regions = self.plan.regions;
+        let regions = self.world.regions.len();
         let region = self.world.chance.index(regions);
         match self.world.chance.below(24) {
             0 if self.plan.cuts => {
@@ -160,14 +223,15 @@ impl Player {
                 self.note("heal".to_owned());
                 self.world.heal();
             }
-            2 if self.plan.crashes => {
+            6 => self.harm(region),
+            2 if self.plan.crashes && self.gone != Some(region) => {
                 self.note(format!("crash {region}"));
                 self.world.crash(region);
                 let pause = self.world.chance.below(400);
                 self.world.run(pause);
                 self.world.start(region);
             }
-            3 if self.plan.stores => self.hurt_store(region),
+            3 if self.plan.stores && self.gone != Some(region) => self.hurt_store(region),
             4 if self.plan.skew => {
                 let skew = i64::try_from(self.world.chance.below(800)).unwrap_or(0) - 400;
                 self.note(format!("skew {region} {skew}"));
@@ -206,18 +270,35 @@ impl Player {
             _ => {
                 if let Some(image) = self.images.get(&region).cloned() {
                     self.note(format!("roll store back {region}"));
-                    self.lossy = true;
+                    self.about_to_lose(region, Some(&image));
                     self.world.restore(region, Some(&image));
                 }
             }
         }
     }
 
-    fn note(&mut self, line: String) {
+    /// A store is about to go back to an older image, or to nothing. What other regions hold, or the image, must stay.
+    pub(crate) fn about_to_lose(&mut self, region: usize, image: Option<&Image>) {
+        self.lossy = true;
+        self.collect_answers();
+        let mut held: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for other in (0..self.world.regions.len()).filter(|r| *r != region && self.gone != Some(*r)) {
+            held.extend(self.members(other));
+        }
+        if let Some(image) = image {
+            let mut old = MemoryStore::new(ManualClock::at(self.world.clock_ms(region)));
+            old.restore(image);
+            held.extend(set_view(&old));
+        }
+        self.acknowledged.retain(|member| held.contains(member));
+        self.removed.retain(|_, remover| *remover != region);
+    }
+
+    pub(crate) fn note(&mut self, line: String) {
         self.log.push(format!("{:>7} {line}", self.world.now_ms));
     }
 
-    fn command(&mut self, region: usize) {
+    pub(crate) fn command(&mut self, region: usize) {
         let commands = if self.world.chance.one_in(6) {
             (0..=self.world.chance.below(3))
                 .map(|_| self.random_command())
@@ -227,23 +308,83 @@ impl Player {
         };
         self.note(format!("r{region} {commands:?}"));
         self.asked += usize::from(self.world.request(region, commands).is_some());
-        if self.world.chance.one_in(4) {
-            self.next += 1;
-            let key = b"ledger".to_vec();
-            let member = format!("m{}", self.next).into_bytes();
-            let add = Command::SAdd {
-                key: key.clone(),
-                members: vec![member.clone()],
-            };
-            if let Some(request) = self.world.request(region, vec![add]) {
-                self.open.push(Ledger {
-                    key,
-                    region,
-                    request,
-                    member,
-                });
+        let key = b"ledger".to_vec();
+        match self.world.chance.below(12) {
+            0..3 => {
+                self.next += 1;
+                let member = format!("m{}", self.next).into_bytes();
+                let members = vec![member.clone()];
+                self.ask(region, Asked::Add, member, Command::SAdd { key, members }, None);
             }
+            3 => {
+                // One that this region shows, and that is in nobody else's hands.
+                let shown = self.members(region);
+                if let Some(member) = shown.into_iter().find(|m| self.acknowledged.contains(m)) {
+                    self.acknowledged.remove(&member);
+                    let members = vec![member.clone()];
+                    self.ask(
+                        region,
+                        Asked::Remove,
+                        member,
+                        Command::SRem { key, members },
+                        None,
+                    );
+                }
+            }
+            4 => {
+                // Some of them again, now or later: in the same region, where the reply is kept.
+                let again = self.world.chance.one_in(2);
+                let known = self.once_asked.iter().next_back().filter(|_| again);
+                let ours = known
+                    .filter(|k| k.first() == u8::try_from(region).ok().as_ref())
+                    .cloned();
+                self.next += u64::from(ours.is_none());
+                let fresh = || {
+                    let mut id = vec![u8::try_from(region).unwrap_or(0)];
+                    id.extend_from_slice(&self.next.to_be_bytes());
+                    id
+                };
+                let id = ours.unwrap_or_else(fresh);
+                self.once_asked.insert(id.clone());
+                for _ in 0..=self.world.chance.below(2) {
+                    let incr = Command::IncrBy {
+                        key: b"once".to_vec(),
+                        by: 1,
+                    };
+                    self.ask(region, Asked::Once, id.clone(), incr, Some(id.clone()));
+                }
+            }
+            _ => {}
         }
+    }
+
+    fn ask(
+        &mut self,
+        region: usize,
+        what: Asked,
+        member: Vec<u8>,
+        command: Command,
+        idempotency_key: Option<Vec<u8>>,
+    ) {
+        let life = self.world.life(region);
+        if let Some(request) = self.world.request_once(region, vec![command], idempotency_key) {
+            self.open.push(Ledger {
+                what,
+                region,
+                request,
+                life,
+                member,
+            });
+        }
+    }
+
+    /// What a region shows of the ledger.
+    pub(crate) fn members(&self, region: usize) -> BTreeSet<Vec<u8>> {
+        self.world
+            .regions
+            .get(region)
+            .map(|r| set_view(&r.store))
+            .unwrap_or_default()
     }
 
     fn random_command(&mut self) -> Command {
@@ -338,19 +479,27 @@ impl Player {
         }
     }
 
-    fn collect_answers(&mut self) {
+    pub(crate) fn collect_answers(&mut self) {
         for entry in std::mem::take(&mut self.open) {
             match self.world.answer(entry.region, entry.request) {
-                Some(Ok(_)) => {
-                    self.acknowledged.insert((entry.key, entry.member));
-                }
+                Some(Ok(_)) => match entry.what {
+                    Asked::Add => {
+                        self.acknowledged.insert(entry.member);
+                    }
+                    Asked::Remove => {
+                        self.removed.insert(entry.member, entry.region);
+                    }
+                    Asked::Once => {
+                        self.once_done.insert(entry.member);
+                    }
+                },
                 Some(Err(_)) => {}
                 None => self.open.push(entry),
             }
         }
     }
 
-    fn violation(&self, what: String) -> Violation {
+    pub(crate) fn violation(&self, what: String) -> Violation {
         Violation {
             seed: self.seed,
             what,
@@ -358,97 +507,23 @@ impl Player {
         }
     }
 
-    fn finish(mut self) -> Result<Tally, Violation> {
-        self.note("end: heal everything".to_owned());
-        self.world.heal();
-        for region in 0..self.plan.regions {
-            self.world.start(region);
-            if let Some(r) = self.world.regions.get_mut(region) {
-                r.skew_ms = 0;
-            }
-        }
-        let settled = self.world.settle(60_000);
-        self.collect_answers();
-        for region in 0..self.plan.regions {
-            if let Some(reason) = self.world.halted(region) {
-                return Err(self.violation(format!("region {region} halted: {reason}")));
-            }
-        }
-        if !settled {
-            let states: Vec<_> = (0..self.plan.regions).map(|r| self.world.state(r)).collect();
-            return Err(self.violation(format!("the regions did not converge:\n{states:#?}")));
-        }
-        // Everything expired is hidden by now; let purge and collection run, and see that the regions stay equal.
-        self.world.run(5_000);
-        if !self.world.settle(10_000) {
-            return Err(self.violation("the regions fell apart while collecting garbage".to_owned()));
-        }
-        self.check_views()?;
-        self.check_ledger()?;
-        let answers = || self.world.regions.iter().flat_map(|r| r.answers.values());
-        let done = answers().filter(|a| a.is_ok()).count();
-        let refused = answers().count() - done;
-        Ok(Tally {
-            done,
-            refused,
-            unknown: self.asked - done - refused,
-            acknowledged: self.acknowledged.len(),
-            keys: self.world.keys(0),
-        })
+    /// Requests whose node lives and that were not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        let alive = |l: &&Ledger| self.world.life(l.region) == l.life && self.gone != Some(l.region);
+        self.open.iter().filter(alive).count()
     }
 
-    /// Equal views everywhere, and each what its metadata says.
-    fn check_views(&mut self) -> Result<(), Violation> {
-        let mut seen: BTreeMap<Vec<u8>, (usize, String)> = BTreeMap::new();
-        for region in 0..self.plan.regions {
-            for key in KEYS.iter().copied().chain([b"ledger".as_slice()]) {
-                let view = self.view(region, key);
-                let text = format!("{view:?}");
-                match seen.get(key) {
-                    None => {
-                        seen.insert(key.to_vec(), (region, text));
-                    }
-                    Some((first, expected)) if *expected != text => {
-                        let key = String::from_utf8_lossy(key);
-                        return Err(self.violation(format!(
-                            "the views of {key:?} differ: region {first} shows {expected}, region {region} shows {text}"
-                        )));
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        Ok(())
+    /// Requests that were sent, the ledger's aside.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked
     }
+}
 
-    fn view(&self, region: usize, key: &[u8]) -> Option<(ViewValue, Option<u64>)> {
-        let store = &self.world.regions.get(region)?.store;
-        match store.load(ShardId(0), &Load::View { key: key.to_vec() }) {
-            Ok(Loaded::View(view)) => view,
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    fn check_ledger(&mut self) -> Result<(), Violation> {
-        if self.lossy {
-            return Ok(());
-        }
-        for region in 0..self.plan.regions {
-            let members: BTreeSet<Vec<u8>> = match self.view(region, b"ledger") {
-                Some((ViewValue::Set(members), _)) => members.into_iter().collect(),
-                _ => BTreeSet::new(),
-            };
-            for (_, member) in &self.acknowledged {
-                if !members.contains(member) {
-                    let member = String::from_utf8_lossy(member);
-                    return Err(self.violation(format!(
-                        "region {region} lost {member}, which had been acknowledged ({} of {} there)",
-                        members.len(),
-                        self.acknowledged.len()
-                    )));
-                }
-            }
-        }
-        Ok(())
+/// What a store shows of the ledger.
+fn set_view(store: &MemoryStore) -> BTreeSet<Vec<u8>> {
+    let key = b"ledger".to_vec();
+    match store.load(ShardId(0), &Load::View { key }) {
+        Ok(Loaded::View(Some((ViewValue::Set(members), _)))) => members.into_iter().collect(),
+        Ok(_) | Err(_) => BTreeSet::new(),
     }
 }

@@ -8,5 +8,7 @@
 //! [`world::World`] is the mechanism; [`history`] plays random histories on it and checks what must hold.
 
 pub mod chance;
+mod checks;
+mod faults;
 pub mod history;
 pub mod world;

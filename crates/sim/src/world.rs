@@ -2,10 +2,12 @@
 //! time. Nothing here is random of itself; [`crate::history`] decides what happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use cartograph_crdt::{RegionId, ShardId};
-use cartograph_engine::api::{Done, Input, LoadId, Now, Output, Request, RequestError, RequestId};
+use cartograph_crdt::{RegionId, ReplicaId, ShardId, VersionVector};
+use cartograph_engine::api::{Admin, Done, Input, LoadId, Now, Output, Request, RequestError, RequestId};
 use cartograph_engine::{Command, Config, Limits, Shard};
+use cartograph_replica::entry::decode_record;
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Hello, Message, Welcome, Wire as _};
 use cartograph_replica::{Commit, Load, Outcome};
@@ -56,6 +58,12 @@ pub struct Region {
     servers: u64,
     /// The store takes no commits and answers nothing while down.
     pub store_up: bool,
+    /// The store refuses all commits but those that free memory.
+    pub refusing: bool,
+    /// What the node had committed when last looked at; none after its store was replaced.
+    seen: Option<Arc<VersionVector>>,
+    /// Its store was replaced, and the node has not claimed it since.
+    replaced: bool,
     commits: VecDeque<(u64, Box<Commit>)>,
     next_request: u64,
     halted: Option<String>,
@@ -144,6 +152,10 @@ pub struct World {
     pub trace: Option<Vec<String>>,
     /// Trace from here on, virtual milliseconds, to standard error.
     pub trace_from_ms: u64,
+    /// What must never happen and did.
+    pub faults: Vec<String>,
+    /// Every entry that was ever committed anywhere, by replica and sequence, as a hash of its contents.
+    entries: BTreeMap<(ReplicaId, u64), u64>,
     setup: Setup,
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
@@ -160,6 +172,8 @@ impl World {
             chance,
             trace: None,
             trace_from_ms: u64::MAX,
+            faults: Vec::new(),
+            entries: BTreeMap::new(),
             events: BTreeMap::new(),
             count: 0,
             setup,
@@ -202,6 +216,9 @@ impl World {
             life: 0,
             servers: 0,
             store_up: true,
+            refusing: false,
+            seen: None,
+            replaced: false,
             commits: VecDeque::new(),
             next_request: 0,
             halted: None,
@@ -275,7 +292,7 @@ impl World {
             r.shard = None;
             r.life += 1;
             for (_, commit) in r.commits.drain(..).take(reach) {
-                r.store.commit(&commit);
+                record(&mut self.entries, &mut self.faults, &mut r.store, &commit);
             }
         }
         for other in 0..self.regions.len() {
@@ -299,6 +316,7 @@ impl World {
             None => r.store = MemoryStore::new(r.clock.clone()),
         }
         r.servers += 1;
+        r.replaced = true;
         let server = format!("server-{}-{}", r.id, r.servers);
         r.store.set_server(server);
         self.break_store(region);
@@ -308,6 +326,16 @@ impl World {
     pub fn restart_store(&mut self, region: usize) {
         if let Some(image) = self.image(region) {
             self.restore(region, Some(&image));
+        }
+    }
+
+    /// Stops the store, or starts it again with everything in it, the same server.
+    pub fn set_store(&mut self, region: usize, up: bool) {
+        if !up {
+            self.break_store(region);
+        }
+        if let Some(r) = self.regions.get_mut(region) {
+            r.store_up = up;
         }
     }
 
@@ -323,7 +351,7 @@ impl World {
         let mut outcomes = Vec::new();
         for (n, (_, commit)) in commits.into_iter().enumerate() {
             if n < reach {
-                r.store.commit(&commit);
+                record(&mut self.entries, &mut self.faults, &mut r.store, &commit);
             }
             outcomes.push(commit.batch);
         }
@@ -396,16 +424,44 @@ impl World {
 
     /// Sends a request to a region's node; `None` when it is not running.
     pub fn request(&mut self, region: usize, commands: Vec<Command>) -> Option<RequestId> {
+        self.request_once(region, commands, None)
+    }
+
+    /// The same with an idempotency key.
+    pub fn request_once(
+        &mut self,
+        region: usize,
+        commands: Vec<Command>,
+        idempotency_key: Option<Vec<u8>>,
+    ) -> Option<RequestId> {
         let r = self.regions.get_mut(region)?;
         r.shard.as_ref()?;
         r.next_request += 1;
         let id = RequestId(r.next_request);
         let request = Request {
             commands,
-            idempotency_key: None,
+            idempotency_key,
         };
         self.give(region, Input::Request { id, request });
         Some(id)
+    }
+
+    /// Tells a region's node that another region is gone for good; `None` when it is not running.
+    pub fn forget(&mut self, region: usize, gone: usize) -> Option<RequestId> {
+        let gone = self.region_id(gone);
+        let r = self.regions.get_mut(region)?;
+        r.shard.as_ref()?;
+        r.next_request += 1;
+        let id = RequestId(r.next_request);
+        let order = Admin::Forget { region: gone, id };
+        self.give(region, Input::Admin(order));
+        Some(id)
+    }
+
+    /// Orders a region's node to rebuild a view.
+    pub fn repair(&mut self, region: usize, key: &[u8]) {
+        let key = key.to_vec();
+        self.give(region, Input::Admin(Admin::Repair { key }));
     }
 
     // -- time
@@ -666,6 +722,7 @@ impl World {
                     .is_some_and(|r| r.life == life && r.shard.is_some())
                 {
                     self.give(region, Input::Tick);
+                    self.look_back(region);
                     self.at(TICK_MS, Event::Tick { region, life });
                 }
             }
@@ -692,7 +749,17 @@ impl World {
             return;
         };
         let batch = commit.batch;
-        let outcome = r.store.commit(&commit);
+        let outcome = if !r.store_up {
+            Outcome::Unknown {
+                reason: "the store is down".to_owned(),
+            }
+        } else if r.refusing && !commit.freeing {
+            Outcome::Refused {
+                reason: "OOM".to_owned(),
+            }
+        } else {
+            record(&mut self.entries, &mut self.faults, &mut r.store, &commit)
+        };
         self.at(
             STORE_MS,
             Event::Outcome {
@@ -716,7 +783,11 @@ impl World {
         let before: Vec<_> = r.commits.drain(..).collect();
         let mut outcomes = Vec::new();
         for (_, commit) in before {
-            outcomes.push((commit.batch, r.store.commit(&commit)));
+            let outcome = record(&mut self.entries, &mut self.faults, &mut r.store, &commit);
+            outcomes.push((commit.batch, outcome));
+        }
+        if std::mem::take(&mut r.replaced) {
+            r.seen = None;
         }
         let claimed = r.store.claim(ShardId(0));
         for (batch, outcome) in outcomes {
@@ -816,6 +887,30 @@ impl World {
         self.give(to, Input::Accepted { peer, hello });
     }
 
+    /// A region's vector never shrinks, unless its store was replaced.
+    fn look_back(&mut self, region: usize) {
+        let Some(r) = self.regions.get_mut(region) else {
+            return;
+        };
+        let Some(shard) = r.shard.as_ref().filter(|s| s.is_claimed()) else {
+            return;
+        };
+        if r.replaced {
+            return;
+        }
+        let vector = shard.vector();
+        if let Some(seen) = &r.seen
+            && !vector.dominates(seen)
+        {
+            let fault = format!(
+                "{} region {region}: its vector went back from {seen} to {vector}",
+                self.now_ms
+            );
+            self.faults.push(fault);
+        }
+        r.seen = Some(vector);
+    }
+
     // -- what can be seen
 
     /// Is every running region's state equal: vectors and digests?
@@ -841,6 +936,17 @@ impl World {
     pub fn keys(&self, region: usize) -> u64 {
         let shard = self.regions.get(region).and_then(|r| r.shard.as_ref());
         shard.map_or(0, |s| s.status(self.now(region)).keys)
+    }
+
+    /// The life of a region's node: another one after every crash and start.
+    pub fn life(&self, region: usize) -> u64 {
+        self.regions.get(region).map_or(0, |r| r.life)
+    }
+
+    /// Why a region takes no writes now, if it does not.
+    pub fn not_writable(&self, region: usize) -> Option<String> {
+        let shard = self.regions.get(region)?.shard.as_ref()?;
+        shard.status(self.now(region)).not_writable
     }
 
     /// Why a region's node stopped for good, if it did.
@@ -871,4 +977,32 @@ impl World {
         }
         false
     }
+}
+
+/// Gives a commit to the store, and sees that no dot is ever used for two entries.
+fn record(
+    entries: &mut BTreeMap<(ReplicaId, u64), u64>,
+    faults: &mut Vec<String>,
+    store: &mut MemoryStore,
+    commit: &Commit,
+) -> Outcome {
+    let outcome = store.commit(commit);
+    if outcome != Outcome::Committed {
+        return outcome;
+    }
+    for append in &commit.log {
+        for entry in decode_record(&append.record).unwrap_or_default() {
+            let text = format!("{entry:?}");
+            let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            let first = *entries
+                .entry((entry.replica, entry.sequence.get()))
+                .or_insert(hash);
+            if first != hash {
+                faults.push(format!("a dot was used twice: {text}"));
+            }
+        }
+    }
+    outcome
 }

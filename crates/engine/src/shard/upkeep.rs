@@ -430,6 +430,7 @@ impl Shard {
                 row.element(item.element.as_ref().unwrap_or(&no_element()))
                     .cloned(),
             );
+            let recorded = layer.rows.contains_key(&item.key);
             let touched = layer.record(&item.key, row);
             let exchange = &self.exchange;
             row.collect(
@@ -452,8 +453,10 @@ impl Shard {
                 |id| row.element(id).is_some_and(cartograph_crdt::Element::has_garbage),
             );
             if before == after {
-                // Untouched, so that its age still counts for purging.
-                layer.rows.remove(&item.key);
+                // Untouched, so that its age still counts for purging; unless by another item of the same key.
+                if !recorded {
+                    layer.rows.remove(&item.key);
+                }
                 // Stability may have fallen since the index was read: a member was rolled back.
                 let soon = BatchId(row.summary.changed) > stable_batch;
                 let later = if soon { 1 } else { LATER_BATCHES };

@@ -1,0 +1,211 @@
+//! What must hold when a history ends and everything is healed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cartograph_crdt::ShardId;
+use cartograph_engine::Command;
+use cartograph_engine::api::Event;
+use cartograph_replica::commit::{Load, Loaded, ViewValue};
+
+use crate::history::{KEYS, Player, Tally, Violation};
+
+/// Keys of the ledger's.
+const LEDGER: [&[u8]; 2] = [b"ledger", b"once"];
+
+impl Player {
+    /// Heals everything, and checks.
+    pub(crate) fn finish(mut self) -> Result<Tally, Violation> {
+        self.note("end: heal everything".to_owned());
+        self.world.heal();
+        for region in self.alive() {
+            self.world.start(region);
+            self.world.set_store(region, true);
+            if let Some(r) = self.world.regions.get_mut(region) {
+                r.skew_ms = 0;
+                r.refusing = false;
+            }
+        }
+        if self.plan.tampering {
+            // What guards cannot see, the scrub does.
+            for region in self.alive() {
+                for key in KEYS {
+                    self.world.repair(region, key);
+                }
+            }
+        }
+        self.settled("the regions did not converge", 90_000)?;
+        // Everything expired is hidden by now; let purge and collection run, and see that the regions stay equal.
+        self.world.run(5_000);
+        self.settled("the regions fell apart while collecting garbage", 10_000)?;
+        self.collect_answers();
+        let unanswered = self.unanswered();
+        if unanswered > 0 {
+            return Err(self.violation(format!("{unanswered} requests were never answered")));
+        }
+        if let Some((teller, Some(request))) = self.teller
+            && self.world.answer(teller, request).is_none()
+            && self.world.life(teller) == 1
+        {
+            return Err(self.violation("the order to forget was never answered".to_owned()));
+        }
+        for region in self.alive() {
+            if let Some(reason) = self.world.not_writable(region) {
+                return Err(self.violation(format!("region {region} takes no writes: {reason}")));
+            }
+        }
+        self.check_views()?;
+        self.check_ledger()?;
+        self.check_once()?;
+        let tally = self.tally();
+        self.check_garbage()?;
+        match self.world.faults.first() {
+            Some(fault) => Err(self.violation(fault.clone())),
+            None => Ok(tally),
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        let answers = || self.world.regions.iter().flat_map(|r| r.answers.values());
+        let done = answers().filter(|a| a.is_ok()).count();
+        let refused = answers().count() - done;
+        let events = || self.world.regions.iter().flat_map(|r| r.events.iter());
+        Tally {
+            done,
+            refused,
+            unknown: self.asked().saturating_sub(done + refused),
+            acknowledged: self.acknowledged.len(),
+            keys: self.world.keys(self.alive().first().copied().unwrap_or(0)),
+            repaired: events()
+                .filter(|e| matches!(e, Event::ViewRepaired { .. }))
+                .count(),
+            snapshots: events()
+                .filter(|e| matches!(e, Event::Snapshot { what: "joined", .. }))
+                .count(),
+        }
+    }
+
+    fn alive(&self) -> Vec<usize> {
+        let regions = 0..self.world.regions.len();
+        regions.filter(|r| self.gone != Some(*r)).collect()
+    }
+
+    fn settled(&mut self, what: &str, ms: u64) -> Result<(), Violation> {
+        let settled = self.world.settle(ms);
+        for region in self.alive() {
+            if let Some(reason) = self.world.halted(region) {
+                return Err(self.violation(format!("region {region} halted: {reason}")));
+            }
+        }
+        if settled {
+            return Ok(());
+        }
+        let states: Vec<_> = self.alive().into_iter().map(|r| self.world.state(r)).collect();
+        Err(self.violation(format!("{what}:\n{states:#?}")))
+    }
+
+    /// Equal views everywhere.
+    fn check_views(&mut self) -> Result<(), Violation> {
+        let mut seen: BTreeMap<Vec<u8>, (usize, String)> = BTreeMap::new();
+        for region in self.alive() {
+            for key in KEYS.iter().chain(&LEDGER) {
+                let text = format!("{:?}", self.view(region, key));
+                match seen.get(*key) {
+                    None => {
+                        seen.insert(key.to_vec(), (region, text));
+                    }
+                    Some((first, expected)) if *expected != text => {
+                        let key = String::from_utf8_lossy(key);
+                        return Err(self.violation(format!(
+                            "the views of {key:?} differ: region {first} shows {expected}, region {region} shows {text}"
+                        )));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, region: usize, key: &[u8]) -> Option<(ViewValue, Option<u64>)> {
+        let store = &self.world.regions.get(region)?.store;
+        match store.load(ShardId(0), &Load::View { key: key.to_vec() }) {
+            Ok(Loaded::View(view)) => view,
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn check_ledger(&self) -> Result<(), Violation> {
+        for region in self.alive() {
+            let members: BTreeSet<Vec<u8>> = self.members(region);
+            if let Some(member) = self.acknowledged.difference(&members).next() {
+                let member = String::from_utf8_lossy(member);
+                return Err(self.violation(format!(
+                    "region {region} lost {member}, which had been acknowledged ({} of {} there)",
+                    members.len(),
+                    self.acknowledged.len()
+                )));
+            }
+            if let Some(member) = self.removed.keys().find(|m| members.contains(*m)) {
+                let member = String::from_utf8_lossy(member);
+                return Err(self.violation(format!("region {region} shows {member}, which was removed")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each idempotency key had its effect once, however often it was tried.
+    fn check_once(&self) -> Result<(), Violation> {
+        let shown = match self.view(self.alive().first().copied().unwrap_or(0), b"once") {
+            Some((ViewValue::String(text), _)) => {
+                String::from_utf8_lossy(&text).parse().unwrap_or(usize::MAX)
+            }
+            _ => 0,
+        };
+        let (least, most) = (self.once_done.len(), self.once_asked.len());
+        // A store that went back has forgotten replies and their effects; not elsewhere, if they had been sent.
+        let fits = self.lossy || (least..=most).contains(&shown);
+        if fits {
+            return Ok(());
+        }
+        Err(self.violation(format!(
+            "{least} to {most} increments should have been done once, the counter shows {shown}"
+        )))
+    }
+
+    /// When everything is deleted, and everyone knows, nothing of it is left but the members' own row.
+    fn check_garbage(&mut self) -> Result<(), Violation> {
+        // Cells of closed incarnations wait until those are retired.
+        if self.plan.stores || self.plan.wipes || self.gone.is_some() {
+            return Ok(());
+        }
+        let keys = KEYS.iter().chain(&LEDGER).map(|k| k.to_vec()).collect();
+        let first = self.alive().first().copied().unwrap_or(0);
+        self.world.request(first, vec![Command::Del { keys }]);
+        self.world.run(8_000);
+        self.settled("the regions fell apart after deleting everything", 10_000)?;
+        for region in self.alive() {
+            let rows = self.rows(region);
+            if rows.len() > 1 {
+                let text: Vec<_> = rows.iter().map(|k| String::from_utf8_lossy(k)).collect();
+                return Err(self.violation(format!("region {region} keeps metadata of {text:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, region: usize) -> Vec<Vec<u8>> {
+        let load = Load::Keys {
+            cursor: Vec::new(),
+            count: 100,
+        };
+        match self
+            .world
+            .regions
+            .get(region)
+            .map(|r| r.store.load(ShardId(0), &load))
+        {
+            Some(Ok(Loaded::Keys { keys, .. })) => keys,
+            Some(Ok(_) | Err(_)) | None => Vec::new(),
+        }
+    }
+}
