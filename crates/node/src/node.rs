@@ -418,11 +418,14 @@ async fn follow_members(doors: Arc<Doors>) {
     let mut members = std::collections::BTreeSet::new();
     loop {
         let now = published.borrow_and_update().members.clone();
-        for left in members.difference(&now) {
-            tracing::warn!(region = %left, "a region is no member any more: dialling it no more");
-            doors.peers.left(*left);
+        // A store that was wiped knows no members until it has caught up: nobody has left then.
+        if !now.is_empty() {
+            for left in members.difference(&now) {
+                tracing::warn!(region = %left, "a region is no member any more: dialling it no more");
+                doors.peers.left(*left);
+            }
+            members = now;
         }
-        members = now;
         if published.changed().await.is_err() {
             return;
         }
