@@ -1,5 +1,15 @@
 //! Every rule of carts, in several regions: what docs/semantics.md says under "The cart".
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use std::time::Duration;
 
 use cartograph_commerce::explain::{Kind, Outcome, explain};

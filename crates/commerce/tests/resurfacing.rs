@@ -5,6 +5,16 @@
 //!
 //! `CARTOGRAPH_HISTORIES` says how many, `CARTOGRAPH_SEED` where to begin.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cartograph_commerce::{CartCommand, CartId, CartPolicy, Quantity, Sku};

@@ -323,20 +323,16 @@ impl<'a> Writer<'a> {
             self.emit(key, Effect::Wipe)?;
         }
         let observed = self.observed_of_key(key)?;
-        match expiry {
-            Some(at) => {
-                self.emit(key, Effect::Delete { observed })?;
-                self.emit(key, Effect::Create { ty })?;
-                self.emit(key, Effect::Expire { at })
-            }
-            None => {
-                self.emit(key, Effect::Clear { observed })?;
-                self.emit(key, Effect::Create { ty })?;
-                match shown.and_then(|s| s.expiry) {
-                    Some(at) => self.emit(key, Effect::Restate { at }),
-                    None => Ok(()),
-                }
-            }
+        if let Some(at) = expiry {
+            self.emit(key, Effect::Delete { observed })?;
+            self.emit(key, Effect::Create { ty })?;
+            return self.emit(key, Effect::Expire { at });
+        }
+        self.emit(key, Effect::Clear { observed })?;
+        self.emit(key, Effect::Create { ty })?;
+        match shown.and_then(|s| s.expiry) {
+            Some(at) => self.emit(key, Effect::Restate { at }),
+            None => Ok(()),
         }
     }
 

@@ -1,5 +1,15 @@
 //! What commands refuse, in which order and words; their bounds; and what they load.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use cartograph_crdt::Effect;
 use cartograph_engine::command::{Command, Condition, SetExpiry, When, ZAddFlags};
 use cartograph_engine::testkit::{Cluster, Replica, argv};
@@ -18,10 +28,12 @@ fn redis_at(replica: &mut Replica, line: &str, now: u64) -> Answer {
     done.replies.pop().unwrap().map(parsed.form)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer, to compare with")]
 fn int(n: i64) -> Answer {
     Ok(Reply::Integer(n))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer, to compare with")]
 fn text(bytes: &str) -> Answer {
     Ok(Reply::Bytes(bytes.as_bytes().to_vec()))
 }

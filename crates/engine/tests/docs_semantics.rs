@@ -4,6 +4,16 @@
 //!
 //! When a table is wrong or missing, the failure prints the one to paste.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;

@@ -1,6 +1,16 @@
 //! Random histories against the declarative oracle. `CARTOGRAPH_HISTORIES` says how many, `CARTOGRAPH_SEED` where to
 //! begin: a failure prints its own seed and a history that was shrunk as far as it went.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cartograph_engine::testkit::histories::{Step, history, play};

@@ -1,6 +1,16 @@
 //! The worked cases of docs/semantics.md, run at engine level: each step a command in a region, `sync` meaning that
 //! every region has everything. Lists and streams come later and are skipped by name, aloud.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 use cartograph_crdt::Hlc;
 use cartograph_engine::Reply;
 use cartograph_engine::testkit::{Cluster, argv};

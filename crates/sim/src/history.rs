@@ -19,6 +19,10 @@ use crate::world::{Setup, World};
 
 /// What a history may contain.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each fault is in the plan or is not"
+)]
 pub struct Plan {
     /// Number of regions.
     pub regions: usize,
@@ -294,7 +298,7 @@ impl Player {
         self.removed.retain(|_, remover| *remover != region);
     }
 
-    pub(crate) fn note(&mut self, line: String) {
+    pub(crate) fn note(&mut self, line: impl std::fmt::Display) {
         self.log.push(format!("{:>7} {line}", self.world.now_ms));
     }
 
@@ -396,7 +400,9 @@ impl Player {
         };
         let other = chance.pick(&KEYS).to_vec();
         let name = chance.pick(&NAMES).to_vec();
-        let by = i64::try_from(chance.below(7)).unwrap_or(0) - 2;
+        let by = i32::try_from(chance.below(7)).unwrap_or(0) - 2;
+        let score = f64::from(by);
+        let by = i64::from(by);
         let expiry = self.plan.expiry;
         let when = When::In(i64::try_from(200 + chance.below(1_500)).unwrap_or(0));
         match chance.below(if expiry { 26 } else { 22 }) {
@@ -429,12 +435,12 @@ impl Player {
             11 => Command::ZAdd {
                 key,
                 flags: ZAddFlags::default(),
-                pairs: vec![(by as f64, name)],
+                pairs: vec![(score, name)],
             },
             12 => Command::ZIncrBy {
                 key,
                 flags: ZAddFlags::default(),
-                by: by as f64 / 4.0,
+                by: score / 4.0,
                 member: name,
             },
             13 => Command::ZRem {

@@ -619,7 +619,8 @@ impl World {
         } else {
             self.chance.below(link.jitter_ms)
         };
-        let slot = &mut link.arrives[usize::from(back)];
+        let [forth_slot, back_slot] = &mut link.arrives;
+        let slot = if back { back_slot } else { forth_slot };
         let arrives = (now + link.latency_ms + jitter).max(*slot);
         *slot = arrives;
         let epoch = link.epoch;

@@ -2,6 +2,16 @@
 //!
 //! A missing tool fails its tests with a message that says how to get it; no test passes by not running.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 mod commands;
 mod numbers;
 mod plain_redis;

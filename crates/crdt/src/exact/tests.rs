@@ -1,5 +1,10 @@
 //! Laws of exact sums, with `num_rational::BigRational` and Rust's own float parser as oracles.
 
+#![allow(
+    clippy::float_cmp,
+    reason = "tests of exactness: equal means equal to the last bit"
+)]
+
 use bincode::config;
 use num_bigint::{BigInt, Sign};
 use num_rational::BigRational;

@@ -1,5 +1,11 @@
 //! What can be said without a Redis beside; the digits themselves are compared with a real one in `tests/`.
 
+#![allow(
+    clippy::float_cmp,
+    clippy::excessive_precision,
+    reason = "tests of digits: equal means equal to the last bit"
+)]
+
 use num_bigint::BigInt;
 use proptest::collection::vec;
 use proptest::prelude::*;

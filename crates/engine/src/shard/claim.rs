@@ -16,7 +16,7 @@ use crate::api::{Event, Output};
 use crate::head::{self, HeadState, Identity, Lives};
 
 impl Shard {
-    pub(super) fn claimed(&mut self, claim: Claim, random: u16, out: &mut Vec<Output>) {
+    pub(super) fn claimed(&mut self, claim: &Claim, random: u16, out: &mut Vec<Output>) {
         let state = match HeadState::read(&claim.head) {
             Ok(state) => state,
             Err(e) => return self.halt(format!("the store's head cannot be read: {e}"), out),
@@ -41,7 +41,7 @@ impl Shard {
         self.standing = Standing::Owner;
         self.ignored = 0;
         if !rolled_back && !usurped {
-            self.settle(&claim, out);
+            self.settle(claim, out);
         }
         if same_life && !first && !usurped {
             if std::mem::take(&mut self.dirty) {
@@ -58,9 +58,9 @@ impl Shard {
             self.in_flight.clear();
         }
         self.fall_back(0);
-        self.take_over(&claim, state);
+        self.take_over(claim, state);
         if !same_life {
-            self.begin_life(&claim, first, rolled_back, random, out);
+            self.begin_life(claim, first, rolled_back, random, out);
         }
         self.begin_recovery();
         self.hang_up(out);

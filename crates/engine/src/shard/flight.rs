@@ -160,12 +160,11 @@ impl Shard {
         if requests.is_empty() {
             return false;
         }
-        match self.in_flight.back_mut() {
-            Some(last) => last.extra.extend(requests),
-            None => {
-                let vector = self.vector();
-                answer(requests, &vector, out);
-            }
+        if let Some(last) = self.in_flight.back_mut() {
+            last.extra.extend(requests);
+        } else {
+            let vector = self.vector();
+            answer(requests, &vector, out);
         }
         true
     }
@@ -323,7 +322,7 @@ impl Shard {
         }
         match flight.work {
             Work::Local { requests } => answer(requests, &vector, out),
-            Work::System { write } => self.system_done(write, out),
+            Work::System { write } => self.system_done(&write, out),
             Work::Remote { entries } => self.remote_done(&entries, out),
             Work::Task { task } => self.task_done(task, out),
         }

@@ -178,9 +178,9 @@ impl Shard {
             .collect();
         let mut writer = Writer::new(&mut self.cache, &mut self.chance, &setting, sequence, hlc, true);
         let ran = writer.step(|w| match &write {
-            SystemWrite::Genesis => first.iter().try_for_each(|(r, n)| put(w, member_field(*r), n)),
-            SystemWrite::Add { region, name } => put(w, member_field(*region), name),
-            SystemWrite::Forget { region, .. } => put(w, forgotten_field(*region), "forgotten"),
+            SystemWrite::Genesis => first.iter().try_for_each(|(r, n)| put(w, &member_field(*r), n)),
+            SystemWrite::Add { region, name } => put(w, &member_field(*region), name),
+            SystemWrite::Forget { region, .. } => put(w, &forgotten_field(*region), "forgotten"),
         });
         match ran {
             Ok(()) => {
@@ -205,8 +205,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn system_done(&mut self, write: SystemWrite, out: &mut Vec<Output>) {
-        if let SystemWrite::Forget { id, .. } = write {
+    pub(super) fn system_done(&mut self, write: &SystemWrite, out: &mut Vec<Output>) {
+        if let SystemWrite::Forget { id, .. } = *write {
             let done = Done {
                 replies: vec![Reply::Ok],
                 vector: self.vector(),
@@ -295,14 +295,14 @@ impl Shard {
     }
 }
 
-fn put(writer: &mut Writer<'_>, field: Vec<u8>, value: &str) -> Result<(), Stop> {
+fn put(writer: &mut Writer<'_>, field: &[u8], value: &str) -> Result<(), Stop> {
     let key = members_key();
     writer.whole(&key)?;
     let shown = writer.look_typed(&key, Type::Hash)?;
     writer.ready(&key, shown, Type::Hash)?;
     writer.assign(
         &key,
-        ElementId::field(&field),
+        ElementId::field(field),
         Value::Bytes(value.as_bytes().to_vec()),
     )
 }

@@ -176,6 +176,10 @@ struct Recovery {
 
 /// One shard.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, not a state of one machine"
+)]
 pub struct Shard {
     config: Config,
     standing: Standing,
@@ -304,7 +308,7 @@ impl Shard {
             }
             Input::Loaded { id, result } => self.loaded(id, result, out),
             Input::Committed { batch, outcome } => self.outcome(batch, outcome, out),
-            Input::Claimed { claim, random } => self.claimed(*claim, random, out),
+            Input::Claimed { claim, random } => self.claimed(&claim, random, out),
             Input::Tick => self.tick(out),
             Input::Admin(admin) => self.admin(admin, out),
         }
@@ -331,11 +335,7 @@ impl Shard {
             began = began
                 || self.begin_task(out)
                 || self.begin_system(out)
-                || if turn.is_multiple_of(2) {
-                    self.begin_remote(out) || self.begin_local(out)
-                } else {
-                    self.begin_local(out) || self.begin_remote(out)
-                };
+                || self.begin_in_turn(turn.is_multiple_of(2), out);
             if !began {
                 break;
             }
@@ -343,6 +343,14 @@ impl Shard {
         let loading = &self.rows;
         self.cache.evict(self.done.batch, |key| loading.is_loading(key));
         self.poll_exchange(out);
+    }
+
+    /// Remote entries first, or local requests.
+    fn begin_in_turn(&mut self, remote_first: bool, out: &mut Vec<Output>) -> bool {
+        if remote_first && self.begin_remote(out) {
+            return true;
+        }
+        self.begin_local(out) || (!remote_first && self.begin_remote(out))
     }
 
     /// How many commits may be in flight now.

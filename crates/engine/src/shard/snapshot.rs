@@ -246,7 +246,8 @@ impl Shard {
                 task: Task::Gone { peer, key, v0 },
             },
             out,
-        ) || true
+        );
+        true
     }
 
     /// Every row is in: our vector joins the sender's, and the log begins after it.
@@ -312,12 +313,11 @@ impl Shard {
             key,
             row,
         };
-        match self.in_flight.back_mut() {
-            Some(last) => last.readers.push(read),
-            None => {
-                let vector = self.done.vector.clone();
-                self.rows_read(vec![read], &vector);
-            }
+        if let Some(last) = self.in_flight.back_mut() {
+            last.readers.push(read);
+        } else {
+            let vector = self.done.vector.clone();
+            self.rows_read(vec![read], &vector);
         }
         true
     }

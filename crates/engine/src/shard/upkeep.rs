@@ -101,6 +101,10 @@ pub(super) enum Reading {
 
 /// What upkeep remembers.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own that is being asked"
+)]
 pub(super) struct Upkeep {
     next_ms: u64,
     due_asked: bool,
@@ -281,7 +285,7 @@ impl Shard {
                 }
             }
             (Reading::Sweep { peer, v0 }, Ok(Loaded::Keys { keys, cursor })) => {
-                self.swept(peer, v0, keys, cursor)
+                self.swept(peer, v0, keys, cursor);
             }
             (Reading::Sweep { peer, v0 }, _) => {
                 self.tasks.push_back(Task::Sweep {
@@ -435,7 +439,7 @@ impl Shard {
             let exchange = &self.exchange;
             row.collect(
                 item.element.as_ref(),
-                &stable,
+                stable,
                 |owner, dot| exchange.owner_has_seen(owner, dot),
                 touched,
             );

@@ -1,5 +1,15 @@
 //! Nodes in this process, on real sockets: doors, links between regions, certificates, start and stop.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
+
 #[cfg(test)]
 mod certificates;
 #[cfg(test)]
