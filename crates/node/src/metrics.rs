@@ -158,7 +158,8 @@ impl Metrics {
         };
         {
             let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
-            metrics.register_counted(&mut registry);
+            metrics.register_work(&mut registry);
+            metrics.register_faults(&mut registry);
             metrics.register_gauges(&mut registry);
             let build = Info::new(vec![
                 ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -170,7 +171,7 @@ impl Metrics {
         metrics
     }
 
-    fn register_counted(&self, r: &mut Registry) {
+    fn register_work(&self, r: &mut Registry) {
         r.register_with_unit(
             "request_duration",
             "How long doors took to answer",
@@ -205,6 +206,9 @@ impl Metrics {
             Unit::Seconds,
             self.apply_lag.clone(),
         );
+    }
+
+    fn register_faults(&self, r: &mut Registry) {
         r.register(
             "conflicts",
             "Concurrent writes between which a rule decided",

@@ -159,6 +159,43 @@ fn machine(config: &Config, shard: ShardId) -> Shard {
     })
 }
 
+/// Shards with their tasks, peers that are dialled from now on, and what the doors need of both.
+fn assemble(
+    config: Config,
+    store: Arc<dyn Store>,
+    peer_tls: Option<PeerTls>,
+    stopping: CancellationToken,
+) -> Result<(Arc<Doors>, Vec<JoinHandle<()>>), NodeError> {
+    let metrics = Arc::new(Metrics::new(&config.region.name, store_kind(&config)));
+    let (mut shards, mut drivers) = (Vec::new(), Vec::new());
+    for number in 0..config.cluster.shards {
+        let shard = ShardId(number);
+        let machine = machine(&config, shard);
+        let (handle, task) = ShardHandle::start(shard, machine, Arc::clone(&store), Arc::clone(&metrics));
+        shards.push(handle);
+        drivers.push(task);
+    }
+    let ours = (config.region.name.clone(), config.region.id);
+    let limit = config.limits.peers_max;
+    let peers = Peers::new(ours, limit, shards.clone(), peer_tls, Arc::clone(&metrics));
+    for configured in &config.peers {
+        peers.put(configured.clone())?;
+    }
+    let doors = Arc::new(Doors {
+        policy: CartPolicy {
+            ttl: config.carts.ttl,
+            lines_max: config.carts.lines_max as u64,
+        },
+        shards,
+        store,
+        peers: Arc::new(peers),
+        metrics,
+        stopping,
+        config,
+    });
+    Ok((doors, drivers))
+}
+
 async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
     let wrong = |source| NodeError::Listen { key, address, source };
     let listener = TcpListener::bind(address).await.map_err(wrong)?;
@@ -197,42 +234,12 @@ impl Node {
             grpc_server = grpc_server.tls_config(tls).map_err(unusable("grpc.tls"))?;
         }
 
-        let metrics = Arc::new(Metrics::new(&config.region.name, store_kind(&config)));
-        let (mut shards, mut drivers) = (Vec::new(), Vec::new());
-        for number in 0..config.cluster.shards {
-            let shard = ShardId(number);
-            let machine = machine(&config, shard);
-            let (handle, task) = ShardHandle::start(shard, machine, Arc::clone(&store), Arc::clone(&metrics));
-            shards.push(handle);
-            drivers.push(task);
-        }
-        let ours = (config.region.name.clone(), config.region.id);
-        let certified = peer_tls.is_some();
-        let peers = Peers::new(
-            ours,
-            config.limits.peers_max,
-            shards.clone(),
-            peer_tls,
-            Arc::clone(&metrics),
-        );
-        for configured in &config.peers {
-            peers.put(configured.clone())?;
-        }
-        let (serving, exchanging) = (CancellationToken::new(), CancellationToken::new());
-        let doors = Arc::new(Doors {
-            policy: CartPolicy {
-                ttl: config.carts.ttl,
-                lines_max: config.carts.lines_max as u64,
-            },
-            shards: shards.clone(),
-            store,
-            peers: Arc::new(peers),
-            metrics: Arc::clone(&metrics),
-            stopping: serving.clone(),
-            config,
-        });
+        let serving = CancellationToken::new();
+        let (doors, drivers) = assemble(config, store, peer_tls, serving.clone())?;
+        let exchanging = CancellationToken::new();
         let (routes, health) = grpc::services(&doors)?;
-        let accept = Accept::service(shards.clone(), certified, metrics);
+        let certified = doors.config.peer.tls.is_some();
+        let accept = Accept::service(doors.shards.clone(), certified, Arc::clone(&doors.metrics));
         let stop = exchanging.clone();
         let peer_task = tokio::spawn(async move {
             let incoming = TcpListenerStream::new(peer_listener);

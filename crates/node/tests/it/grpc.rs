@@ -264,6 +264,47 @@ async fn a_transaction_is_one_entry_and_a_refused_operation_leaves_the_others() 
     node.node.stop().await;
 }
 
+async fn all_refused<const N: usize>(keys: &mut KeyServiceClient<Channel>, cases: [(Op, Code, &str); N]) {
+    for (op, code, text) in cases {
+        let shown = format!("{op:.80?}");
+        let status = execute(keys, op).await.unwrap_err();
+        assert_eq!(status.code(), code, "{shown}: {status}");
+        assert!(status.message().starts_with(text), "{shown}: {status}");
+        assert_eq!(status.metadata().get("cartograph-outcome").unwrap(), "definite");
+    }
+}
+
+#[tokio::test]
+async fn operations_that_do_not_fit_what_is_there_are_refused() {
+    let node = TestNode::alone().await;
+    let mut keys = KeyServiceClient::new(channel(&node).await);
+    execute(&mut keys, set("text", "x")).await.unwrap();
+    let cases = [
+        (incr("text", 1), Code::FailedPrecondition, "CG-2002"),
+        (Op::SMembers(key("text")), Code::FailedPrecondition, "CG-2001"),
+        (
+            Op::SAdd(v1::KeyMembers {
+                key: b"text".to_vec(),
+                members: vec![b"m".to_vec()],
+            }),
+            Code::FailedPrecondition,
+            "CG-2001",
+        ),
+        (
+            Op::Rename(v1::Rename {
+                from: b"none".to_vec(),
+                to: b"other".to_vec(),
+                only_if_absent: false,
+            }),
+            Code::NotFound,
+            "CG-2005",
+        ),
+        (set("\0cartograph:members", "x"), Code::InvalidArgument, "CG-2007"),
+    ];
+    all_refused(&mut keys, cases).await;
+    node.node.stop().await;
+}
+
 #[tokio::test]
 async fn bad_operations_are_refused() {
     let node = TestNode::alone().await;
@@ -299,34 +340,8 @@ async fn bad_operations_are_refused() {
             Code::InvalidArgument,
             "CG-1012",
         ),
-        (incr("text", 1), Code::FailedPrecondition, "CG-2002"),
-        (Op::SMembers(key("text")), Code::FailedPrecondition, "CG-2001"),
-        (
-            Op::SAdd(v1::KeyMembers {
-                key: b"text".to_vec(),
-                members: vec![b"m".to_vec()],
-            }),
-            Code::FailedPrecondition,
-            "CG-2001",
-        ),
-        (
-            Op::Rename(v1::Rename {
-                from: b"none".to_vec(),
-                to: b"other".to_vec(),
-                only_if_absent: false,
-            }),
-            Code::NotFound,
-            "CG-2005",
-        ),
-        (set("\0cartograph:members", "x"), Code::InvalidArgument, "CG-2007"),
     ];
-    for (op, code, text) in cases {
-        let shown = format!("{op:.80?}");
-        let status = execute(&mut keys, op).await.unwrap_err();
-        assert_eq!(status.code(), code, "{shown}: {status}");
-        assert!(status.message().starts_with(text), "{shown}: {status}");
-        assert_eq!(status.metadata().get("cartograph-outcome").unwrap(), "definite");
-    }
+    all_refused(&mut keys, cases).await;
     for operation in [None, Some(v1::Operation { op: None })] {
         let status = keys.execute(v1::ExecuteRequest { operation }).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);

@@ -82,13 +82,26 @@ async fn names_may_hold_anything_that_a_url_can_carry() {
 /// Method, path, headers, body; then the status and the code that they get.
 type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
-#[tokio::test]
-async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
+/// Each gets its status and code, and after all of them the cart is as empty as before.
+async fn all_refused(cases: &[Case<'_>]) {
     let node = TestNode::alone().await;
-    let http = &node.http;
+    for (method, path, headers, body, status, code) in cases {
+        let reply = node.http.send(method, path, headers, (*body).to_owned()).await;
+        let short: String = body.chars().take(60).collect();
+        assert_eq!(
+            reply.error(),
+            (*status, (*code).to_owned(), "definite".to_owned()),
+            "{method} {path} {short}"
+        );
+    }
+    assert_eq!(node.http.lines("c").await, "");
+    node.node.stop().await;
+}
+
+#[tokio::test]
+async fn names_and_quantities_out_of_range_are_refused() {
     let json_type = ("content-type", "application/json");
     let long = "x".repeat(257);
-    let many = format!(r#"{{"sku":"a","quantity":1,"x":"{}"}}"#, "x".repeat(70_000));
     let items = "/v1/carts/c/items";
     let long_cart = format!("/v1/carts/{long}");
     let long_sku = format!(r#"{{"sku":"{long}","quantity":1}}"#);
@@ -153,6 +166,16 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
             400,
             "CG-1003",
         ),
+    ];
+    all_refused(cases).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_what_is_expected_are_refused() {
+    let json_type = ("content-type", "application/json");
+    let many = format!(r#"{{"sku":"a","quantity":1,"x":"{}"}}"#, "x".repeat(70_000));
+    let items = "/v1/carts/c/items";
+    let cases: &[Case<'_>] = &[
         (
             "POST",
             items,
@@ -190,6 +213,16 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
             415,
             "CG-1006",
         ),
+    ];
+    all_refused(cases).await;
+}
+
+#[tokio::test]
+async fn paths_methods_keys_and_tokens_that_are_wrong_are_refused() {
+    let json_type = ("content-type", "application/json");
+    let long = "x".repeat(257);
+    let items = "/v1/carts/c/items";
+    let cases: &[Case<'_>] = &[
         ("GET", "/v2/carts", &[], "", 404, "CG-1007"),
         ("GET", "/", &[], "", 404, "CG-1007"),
         ("PATCH", "/v1/carts/c", &[], "", 405, "CG-1008"),
@@ -217,11 +250,6 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
             400,
             "CG-1010",
         ),
-        ("GET", "/v1/digest?as_of=soon", &[], "", 400, "CG-1011"),
-        ("GET", "/v1/digest?deep=2", &[], "", 400, "CG-1011"),
-        ("GET", "/v1/digest/keys?bucket=256", &[], "", 400, "CG-1011"),
-        ("GET", "/v1/digest/keys?shard=7&bucket=1", &[], "", 400, "CG-1011"),
-        ("GET", "/v1/digest/key", &[], "", 400, "CG-1011"),
         (
             "POST",
             "/v1/carts/c/merge",
@@ -230,6 +258,19 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
             409,
             "CG-2011",
         ),
+    ];
+    all_refused(cases).await;
+}
+
+#[tokio::test]
+async fn wrong_parameters_and_peers_are_refused() {
+    let json_type = ("content-type", "application/json");
+    let cases: &[Case<'_>] = &[
+        ("GET", "/v1/digest?as_of=soon", &[], "", 400, "CG-1011"),
+        ("GET", "/v1/digest?deep=2", &[], "", 400, "CG-1011"),
+        ("GET", "/v1/digest/keys?bucket=256", &[], "", 400, "CG-1011"),
+        ("GET", "/v1/digest/keys?shard=7&bucket=1", &[], "", 400, "CG-1011"),
+        ("GET", "/v1/digest/key", &[], "", 400, "CG-1011"),
         (
             "PUT",
             "/v1/admin/peers/eu",
@@ -257,17 +298,7 @@ async fn bad_input_is_refused_with_its_own_code_and_nothing_is_written() {
         ("DELETE", "/v1/admin/peers/eu", &[], "", 404, "CG-1014"),
         ("POST", "/v1/admin/forget/eu", &[], "", 404, "CG-1014"),
     ];
-    for (method, path, headers, body, status, code) in cases {
-        let reply = http.send(method, path, headers, (*body).to_owned()).await;
-        let short: String = body.chars().take(60).collect();
-        assert_eq!(
-            reply.error(),
-            (*status, (*code).to_owned(), "definite".to_owned()),
-            "{method} {path} {short}"
-        );
-    }
-    assert_eq!(http.lines("c").await, "");
-    node.node.stop().await;
+    all_refused(cases).await;
 }
 
 #[tokio::test]
