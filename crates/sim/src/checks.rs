@@ -39,8 +39,8 @@ impl Player {
         self.settled("the regions fell apart while collecting garbage", 10_000)?;
         self.collect_answers();
         let unanswered = self.unanswered();
-        if unanswered > 0 {
-            return Err(self.violation(format!("{unanswered} requests were never answered")));
+        if !unanswered.is_empty() {
+            return Err(self.violation(format!("never answered: {unanswered:?}")));
         }
         if let Some((teller, Some(request))) = self.teller
             && self.world.answer(teller, request).is_none()

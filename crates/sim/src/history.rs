@@ -514,9 +514,11 @@ impl Player {
     }
 
     /// Requests whose node lives and that were not answered.
-    pub(crate) fn unanswered(&self) -> usize {
+    pub(crate) fn unanswered(&self) -> Vec<String> {
         let alive = |l: &&Ledger| self.world.life(l.region) == l.life && self.gone != Some(l.region);
-        self.open.iter().filter(alive).count()
+        let open = self.open.iter().filter(alive);
+        open.map(|l| format!("{:?} of region {}, {:?}", l.request, l.region, l.what))
+            .collect()
     }
 
     /// Requests that were sent, the ledger's aside.

@@ -554,7 +554,13 @@ impl World {
                         r.answers.insert(id, result);
                     }
                 }
-                Output::Inspected { .. } | Output::Members(_) => {}
+                Output::Inspected { .. } => {}
+                Output::Members(members) => {
+                    let others = members.into_iter().filter_map(|id| self.index_of(id));
+                    for to in others.filter(|to| *to != region).collect::<Vec<_>>() {
+                        self.at(1, Event::Dial { from: region, to });
+                    }
+                }
                 Output::Send { peer, message } => self.send(region, peer, &message),
                 Output::Back { peer, message } => self.send_back(region, peer, &message),
                 Output::Close {

@@ -26,7 +26,8 @@ impl Shard {
         }
         let first = self.fence == cartograph_replica::Fence::default();
         let rolled_back = claim.head.batch < self.done.batch || claim.head.sequence < self.done.sequence;
-        let usurped = !first && claim.head.fence.0 != self.fence.0 + 1;
+        // An older store has an older fence as well: that is no other owner's doing.
+        let usurped = !first && !rolled_back && claim.head.fence.0 > self.fence.0 + 1;
         let same_life = !self.renew
             && !rolled_back
             && state.lives.as_ref().is_some_and(|l| l.server == claim.server)

@@ -69,6 +69,14 @@ impl Shard {
         if self.queue.is_empty() || self.recovering_until_ms.is_some() {
             return false;
         }
+        if let Some(reason) = self.why_not_writable() {
+            // Asked while it was; the store has been wiped since, or the region forgotten.
+            for waiting in self.queue.drain(..) {
+                let reason = reason.clone();
+                reply_error(waiting.id, RequestError::NotReady { reason }, out);
+            }
+            return false;
+        }
         let setting = self.setting();
         let mut draft = Draft::new(&self.next, setting.now_ms);
         let mut done = Vec::new();

@@ -218,7 +218,8 @@ impl Shard {
 
     /// Reads the members row, which is complete in memory, after it changed.
     pub(super) fn read_members(&mut self) {
-        let Some(row) = self.cache.row(&members_key()) else {
+        // Part of the row may be all that a collection needed: it changed nothing that is live.
+        let Some(row) = self.cache.row(&members_key()).filter(|row| row.is_complete()) else {
             return;
         };
         let mut regions = std::collections::BTreeMap::new();
