@@ -108,7 +108,9 @@ impl Table {
             open: false,
         };
         let times: BTreeSet<u64> = steps.iter().map(|s| s["t"].as_u64().unwrap()).collect();
-        setup.iter().for_each(|step| table.push(step, 0));
+        for step in setup {
+            table.push(step, 0);
+        }
         for t in times.iter().copied() {
             table.open = false;
             let at = |step: &&Value| step["t"] == t;
