@@ -3,11 +3,13 @@
 //! Counters and histograms are written where things happen. Gauges of the shards and peers are taken from their status
 //! when somebody asks ([`Metrics::text`]).
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use cartograph_crdt::RegionId;
 use cartograph_engine::ShardStatus;
 use cartograph_engine::api::Event;
 use cartograph_store::StoreInfo;
@@ -59,6 +61,8 @@ struct Failed {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Mutex<Registry>,
+    /// Regions' names, for labels.
+    names: Mutex<BTreeMap<RegionId, String>>,
     requests: Family<Operation, Histogram>,
     errors: Family<Failed, Counter>,
     commits: Counter,
@@ -122,6 +126,7 @@ impl Metrics {
     pub fn new(region: &str, store: &str) -> Self {
         let metrics = Metrics {
             registry: Mutex::new(Registry::with_prefix("cartograph")),
+            names: Mutex::default(),
             requests: Family::new_with_constructor(seconds as fn() -> Histogram),
             errors: Family::default(),
             commits: Counter::default(),
@@ -359,7 +364,7 @@ impl Metrics {
             }
             Event::Applied { region, lag_ms } => {
                 let peer = Peer {
-                    peer: region.to_string(),
+                    peer: self.name_of(*region),
                 };
                 let lag = Duration::from_millis(*lag_ms);
                 self.apply_lag.get_or_create(&peer).observe(lag.as_secs_f64());
@@ -391,10 +396,22 @@ impl Metrics {
         }
     }
 
-    /// Takes the gauges from a shard's status; `name_of` gives a region's name.
-    pub fn take_status(&self, status: &ShardStatus, name_of: impl Fn(cartograph_crdt::RegionId) -> String) {
+    /// Learns regions' names.
+    pub fn take_names(&self, names: impl IntoIterator<Item = (RegionId, String)>) {
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(names);
+    }
+
+    /// A region's name, or its id while nobody has named it.
+    fn name_of(&self, region: RegionId) -> String {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&region).cloned().unwrap_or_else(|| region.to_string())
+    }
+
+    /// Takes the gauges from a shard's status.
+    pub fn take_status(&self, status: &ShardStatus) {
         for (region, peer) in &status.peers {
-            let name = name_of(*region);
+            let name = self.name_of(*region);
             let label = Peer { peer: name.clone() };
             let lag = Duration::from_millis(peer.lag_ms).as_secs_f64();
             self.lag.get_or_create(&label).set(lag);

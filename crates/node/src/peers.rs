@@ -157,6 +157,7 @@ impl Peers {
         if !known && links.len() >= self.limit {
             return Err(PeerError::TooMany { limit: self.limit });
         }
+        self.metrics.take_names([(peer.id, peer.region.clone())]);
         links.insert(peer.id, self.start(peer));
         Ok(())
     }

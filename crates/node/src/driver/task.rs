@@ -439,7 +439,8 @@ impl Task {
     /// Who was a member and is not any more is heard no more: when it greets anew, it is told why.
     fn members(&mut self, members: BTreeSet<RegionId>) {
         let before = self.published.borrow().members.clone();
-        for left in before.difference(&members) {
+        // A store that was wiped knows no members until it has caught up: nobody has left then.
+        for left in before.difference(&members).filter(|_| !members.is_empty()) {
             self.disconnect(*left, Direction::Out);
             self.disconnect(*left, Direction::In);
         }

@@ -5,8 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use cartograph_commerce::{Cart, CartCommand, CartId, Quantity, Sku};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::{Shared, body, call};
 use crate::clock;
@@ -34,10 +33,30 @@ struct Source {
 
 type Result<T> = std::result::Result<T, Failure>;
 
-fn show(doors: &Doors, id: &str, cart: &Cart) -> Value {
-    let line = |l: &cartograph_commerce::Line| json!({"sku": l.sku, "quantity": l.quantity});
-    let lines: Vec<Value> = cart.lines.iter().map(line).collect();
-    json!({"cart_id": id, "region": doors.config.region.name, "lines": lines})
+/// A cart as every cart reply shows it.
+#[derive(Serialize)]
+struct Document {
+    cart_id: String,
+    region: String,
+    lines: Vec<LineDocument>,
+}
+
+#[derive(Serialize)]
+struct LineDocument {
+    sku: String,
+    quantity: i64,
+}
+
+fn show(doors: &Doors, id: &str, cart: Cart) -> Document {
+    let line = |l: cartograph_commerce::Line| LineDocument {
+        sku: l.sku,
+        quantity: l.quantity,
+    };
+    Document {
+        cart_id: id.to_owned(),
+        region: doors.config.region.name.clone(),
+        lines: cart.lines.into_iter().map(line).collect(),
+    }
 }
 
 async fn change(
@@ -57,7 +76,7 @@ pub(super) async fn get_cart(State(doors): Shared, Path(id): Path<String>, heade
         doors.get_cart(&call(&headers)?, &cart).await
     };
     let result = result.await;
-    doors.answer("get_cart", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("get_cart", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn add(
@@ -76,7 +95,7 @@ pub(super) async fn add(
         change(&doors, &headers, &id, command).await
     };
     let result = result.await;
-    doors.answer("add_item", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("add_item", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn set(
@@ -95,7 +114,7 @@ pub(super) async fn set(
         change(&doors, &headers, &id, command).await
     };
     let result = result.await;
-    doors.answer("set_item", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("set_item", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn remove(
@@ -109,13 +128,13 @@ pub(super) async fn remove(
         change(&doors, &headers, &id, CartCommand::Remove { sku }).await
     };
     let result = result.await;
-    doors.answer("remove_item", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("remove_item", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn clear(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let started = clock::elapsed();
     let result = change(&doors, &headers, &id, CartCommand::Clear).await;
-    doors.answer("clear", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("clear", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn merge(
@@ -131,7 +150,7 @@ pub(super) async fn merge(
         change(&doors, &headers, &id, CartCommand::Merge { from }).await
     };
     let result = result.await;
-    doors.answer("merge", started, result, |cart| show(&doors, &id, &cart))
+    doors.answer("merge", started, result, |cart| show(&doors, &id, cart))
 }
 
 pub(super) async fn explain(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {

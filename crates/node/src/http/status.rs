@@ -37,10 +37,9 @@ pub(super) async fn readyz(State(doors): Shared) -> Response {
 }
 
 pub(super) async fn metrics(State(doors): Shared) -> Response {
-    let names = doors.region_names().await;
-    let name = |region: RegionId| names.get(&region).cloned().unwrap_or_else(|| region.to_string());
+    doors.metrics.take_names(doors.region_names().await);
     for status in doors.statuses().await.unwrap_or_default() {
-        doors.metrics.take_status(&status, name);
+        doors.metrics.take_status(&status);
     }
     if let Some(keys) = keys(&doors).await {
         doors.metrics.take_keys(keys);

@@ -19,4 +19,6 @@ mod http;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod support;

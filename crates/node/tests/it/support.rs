@@ -203,6 +203,11 @@ impl Http {
         self.send(method, path, &headers, body.to_string()).await
     }
 
+    /// The same with a body of its own, for closures.
+    pub(crate) async fn json_call(&self, method: &str, path: &str, body: Value) -> Reply {
+        self.json(method, path, &body).await
+    }
+
     /// The lines of a cart as text: `a=1 b=2`.
     pub(crate) async fn lines(&self, cart: &str) -> String {
         let reply = self.get(&format!("/v1/carts/{cart}")).await;
