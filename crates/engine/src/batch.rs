@@ -290,7 +290,7 @@ fn put(content: &mut ViewContent, id: &ElementId, old: Option<&Element>, new: Op
         ViewContent::Hash { set, delete } => {
             match (old.and_then(show::text), new.and_then(show::text)) {
                 (was, Some(is)) if was.as_ref().is_none_or(|w| w.bytes != is.bytes) => {
-                    set.push((name(), is.bytes))
+                    set.push((name(), is.bytes));
                 }
                 (Some(_), None) => delete.push(name()),
                 (Some(_) | None, _) => return false,
@@ -318,12 +318,7 @@ fn put(content: &mut ViewContent, id: &ElementId, old: Option<&Element>, new: Op
                 Some(Element::Ranks(r)) => r.rank(),
                 Some(Element::Member(_) | Element::Number(_)) | None => 0,
             };
-            let register = id
-                .name
-                .as_slice()
-                .try_into()
-                .map(u16::from_be_bytes)
-                .unwrap_or(u16::MAX);
+            let register = id.name.as_slice().try_into().map_or(u16::MAX, u16::from_be_bytes);
             let differs = rank(old) != rank(new);
             if differs {
                 set.push((register, rank(new)));

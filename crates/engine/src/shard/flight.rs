@@ -160,12 +160,11 @@ impl Shard {
         if requests.is_empty() {
             return false;
         }
-        match self.in_flight.back_mut() {
-            Some(last) => last.extra.extend(requests),
-            None => {
-                let vector = self.vector();
-                answer(requests, &vector, out);
-            }
+        if let Some(last) = self.in_flight.back_mut() {
+            last.extra.extend(requests);
+        } else {
+            let vector = self.vector();
+            answer(requests, &vector, out);
         }
         true
     }

@@ -233,13 +233,15 @@ impl Shard {
             draft.head.insert(HeadField::Snapshot, bytes);
         }
         self.exchange.set_ahead(!self.next.vector.dominates(&self.ahead));
+        // With nothing to change it is done all the same.
         self.begin_commit(
             draft,
             Work::Task {
                 task: Task::Gone { peer, key, v0 },
             },
             out,
-        ) || true
+        );
+        true
     }
 
     /// Every row is in: our vector joins the sender's, and the log begins after it.
