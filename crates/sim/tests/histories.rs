@@ -198,6 +198,7 @@ fn stores_that_refuse_or_are_down_come_back() {
 fn regions_converge_when_one_that_is_cut_off_loses_its_last_writes() {
     let plan = Plan {
         isolation: true,
+        isolation_ms_max: 9_000,
         crashes: true,
         stores: true,
         ..Plan::default()

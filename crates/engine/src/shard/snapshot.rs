@@ -240,6 +240,7 @@ impl Shard {
             draft.head.insert(HeadField::Snapshot, bytes);
         }
         self.exchange.set_ahead(!self.next.vector.dominates(&self.ahead));
+        // With nothing to change it is done all the same.
         self.begin_commit(
             draft,
             Work::Task {
