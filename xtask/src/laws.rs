@@ -23,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     histories: u64,
     /// Packages to run; more may be given. Default: every pure crate that has such tests.
-    #[arg(long = "package", short, default_values = ["cartograph-crdt", "cartograph-replica", "cartograph-engine"])]
+    #[arg(long = "package", short, default_values = ["cartograph-crdt", "cartograph-replica", "cartograph-engine", "cartograph-commerce"])]
     packages: Vec<String>,
 }
 

@@ -168,6 +168,12 @@ pub enum Input {
         /// 16 random bits, should a new incarnation begin.
         random: u16,
     },
+    /// The store did not answer something that needs no shard: a small commit will tell whether it is lost, before a
+    /// client's write has to.
+    StoreSuspect,
+    /// Is the store's memory so full (90 % of its limit) that clients' writes must stop? Peers' entries, removals and
+    /// collection go on.
+    MemoryFull(bool),
     /// Time passes.
     Tick,
     /// An operator's order.

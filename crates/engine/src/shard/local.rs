@@ -13,7 +13,7 @@ use super::rows::Purpose;
 use super::upkeep::Reading;
 use super::{Shard, reply_error};
 use crate::api::{Done, Output, Request, RequestError, RequestId};
-use crate::command::Reply;
+use crate::command::{Command, Reply};
 use crate::commands;
 use crate::error::CommandError;
 use crate::writer::{Layer, Setting, Stop, Writer};
@@ -51,6 +51,11 @@ impl Shard {
         }
         if let Some(reason) = self.why_not_writable() {
             return reply_error(id, RequestError::NotReady { reason }, out);
+        }
+        if self.memory_full && !request.commands.iter().all(frees) {
+            let reason = "its memory is 90 % full, and what is left is kept for peers' entries: raise maxmemory, or delete keys";
+            let reason = reason.to_owned();
+            return reply_error(id, RequestError::StoreRefused { reason }, out);
         }
         let limit = self.config.limits.queue_requests_max;
         if self.queue.len() >= limit {
@@ -258,6 +263,20 @@ impl Shard {
             vector: self.vector(),
         })
     }
+}
+
+/// Does the command take away, and add nothing? Such ones are taken even when memory is full.
+fn frees(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Del { .. }
+            | Command::HDel { .. }
+            | Command::SRem { .. }
+            | Command::ZRem { .. }
+            | Command::SPop { .. }
+            | Command::ZPop { .. }
+            | Command::GetDel { .. }
+    )
 }
 
 enum Evaluated {

@@ -221,6 +221,8 @@ pub struct Shard {
     joining: Option<snapshot::Joining>,
     exchange: Exchange,
     turn: u8,
+    /// Clients' writes stop, so that peers' entries and collection still have room.
+    memory_full: bool,
     /// The next wake-up that was asked for.
     wake_ms: Option<u64>,
 }
@@ -266,6 +268,7 @@ impl Shard {
             joining: None,
             exchange: Exchange::new(config.exchange.clone(), me, 0),
             turn: 0,
+            memory_full: false,
             wake_ms: None,
             config,
         }
@@ -309,6 +312,8 @@ impl Shard {
             Input::Loaded { id, result } => self.loaded(id, result, out),
             Input::Committed { batch, outcome } => self.outcome(batch, outcome, out),
             Input::Claimed { claim, random } => self.claimed(&claim, random, out),
+            Input::StoreSuspect => self.probe_store(),
+            Input::MemoryFull(full) => self.memory_full = full,
             Input::Tick => self.tick(out),
             Input::Admin(admin) => self.admin(admin, out),
         }

@@ -165,6 +165,14 @@ impl Shard {
         }
     }
 
+    /// Commits something small when nothing else is on its way, to learn whether the store is still there.
+    pub(super) fn probe_store(&mut self) {
+        let busy = !self.in_flight.is_empty() || self.tasks.iter().any(|t| matches!(t, Task::Clock));
+        if self.standing == Standing::Owner && !busy {
+            self.tasks.push_back(Task::Clock);
+        }
+    }
+
     /// Has the region its own lost entries back, or waited long enough for them?
     fn recover(&mut self) {
         let Some(until) = self.recovering_until_ms else {

@@ -12,7 +12,7 @@ use cartograph_engine::api::{Admin, Done, Event, Input, LoadId, Now, Output, Req
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Message};
 use cartograph_replica::{BatchId, Claim, Loaded, Outcome};
-use cartograph_store::Store;
+use cartograph_store::{Store, StoreInfo};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +27,9 @@ use crate::seed;
 
 /// Ticks come at least so often.
 const TICK_MS: u64 = 50;
+
+/// How often the store is asked how full its memory is.
+const INFO_EVERY_MS: u64 = 500;
 
 /// How often the store is asked for its time.
 const TIME_EVERY_MS: u64 = 1_000;
@@ -61,6 +64,8 @@ pub(super) struct Task {
     claimed_once: bool,
     backoff: Backoff,
     time: Option<Boxed<TimeRead>>,
+    info: Option<Boxed<Result<StoreInfo, cartograph_store::Error>>>,
+    next_info_ms: u64,
     next_time_ms: u64,
     next_tick_ms: u64,
     out: Vec<Output>,
@@ -95,6 +100,8 @@ impl Task {
             claimed_once: false,
             backoff: Backoff::default(),
             time: None,
+            info: None,
+            next_info_ms: 0,
             next_time_ms: 0,
             next_tick_ms: 0,
             out: Vec::new(),
@@ -134,6 +141,11 @@ impl Task {
                 self.next_time_ms = now_ms + TIME_EVERY_MS;
                 self.ask_time(now_ms);
             }
+            if now_ms >= self.next_info_ms && self.info.is_none() {
+                self.next_info_ms = now_ms + INFO_EVERY_MS;
+                let store = Arc::clone(&self.store);
+                self.info = Some(Box::pin(async move { store.info().await }));
+            }
             self.carry_out();
         }
         let release = self.store.release(self.shard);
@@ -152,14 +164,21 @@ impl Task {
             biased;
             Some((batch, outcome)) = self.commits.next() => self.outcome(batch, outcome),
             Some((id, result)) = self.loads.next() => self.handle(Input::Loaded { id, result }),
+            info = ready_or_never(&mut self.info) => {
+                self.info = None;
+                if let Ok(info) = info {
+                    self.handle(Input::MemoryFull(is_full(&info)));
+                }
+            }
             claim = ready_or_never(&mut self.claim) => {
                 self.claim = None;
                 self.claimed(claim);
             }
             (result, asked_ms) = ready_or_never(&mut self.time) => {
                 self.time = None;
-                if let Ok(store_ms) = result {
-                    self.store_clock.read(store_ms, asked_ms, clock::monotonic_ms());
+                match result {
+                    Ok(store_ms) => self.store_clock.read(store_ms, asked_ms, clock::monotonic_ms()),
+                    Err(_) => self.handle(Input::StoreSuspect),
                 }
             }
             ask = inbox.recv() => match ask {
@@ -487,6 +506,12 @@ impl Task {
             }
         }
     }
+}
+
+/// Is less than a tenth of the store's memory left? Then clients' writes stop, and peers' entries still have room.
+fn is_full(info: &StoreInfo) -> bool {
+    let limit = info.memory_bytes_max.filter(|limit| *limit > 0);
+    limit.is_some_and(|limit| info.memory_bytes_used >= limit / 10 * 9)
 }
 
 /// The future's result, if there is a future; else never.
