@@ -143,7 +143,8 @@ pub(crate) struct Player {
     pub(crate) plan: Plan,
     pub(crate) seed: u64,
     log: Vec<String>,
-    images: BTreeMap<usize, Image>,
+    /// What stores once held.
+    pub(crate) images: BTreeMap<usize, Image>,
     open: Vec<Ledger>,
     /// Members whose add was acknowledged and that nobody removes.
     pub(crate) acknowledged: BTreeSet<Vec<u8>>,
