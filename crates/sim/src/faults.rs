@@ -54,7 +54,8 @@ impl Player {
             self.world.set_link(region, other, false);
             self.world.set_link(other, region, false);
         }
-        let image = self.world.image(region);
+        let now = self.world.image(region);
+        let image = self.images.get(&region).cloned().or(now);
         for _ in 0..self.world.chance.below(6) {
             self.command(region);
             self.world.run(10);

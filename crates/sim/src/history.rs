@@ -136,6 +136,8 @@ struct Ledger {
     request: RequestId,
     life: u64,
     member: Vec<u8>,
+    /// Its store was replaced while the answer was on its way: it may say what is no longer so.
+    doubtful: bool,
 }
 
 pub(crate) struct Player {
@@ -143,7 +145,8 @@ pub(crate) struct Player {
     pub(crate) plan: Plan,
     pub(crate) seed: u64,
     log: Vec<String>,
-    images: BTreeMap<usize, Image>,
+    /// What stores once held.
+    pub(crate) images: BTreeMap<usize, Image>,
     open: Vec<Ledger>,
     /// Members whose add was acknowledged and that nobody removes.
     pub(crate) acknowledged: BTreeSet<Vec<u8>>,
@@ -294,6 +297,9 @@ impl Player {
             old.restore(image);
             held.extend(set_view(&old));
         }
+        for entry in self.open.iter_mut().filter(|entry| entry.region == region) {
+            entry.doubtful = true;
+        }
         self.acknowledged.retain(|member| held.contains(member));
         self.removed.retain(|_, remover| *remover != region);
     }
@@ -378,6 +384,7 @@ impl Player {
                 request,
                 life,
                 member,
+                doubtful: false,
             });
         }
     }
@@ -488,6 +495,7 @@ impl Player {
     pub(crate) fn collect_answers(&mut self) {
         for entry in std::mem::take(&mut self.open) {
             match self.world.answer(entry.region, entry.request) {
+                Some(Ok(_)) if entry.doubtful => {}
                 Some(Ok(_)) => match entry.what {
                     Asked::Add => {
                         self.acknowledged.insert(entry.member);

@@ -469,9 +469,19 @@ impl Shard {
                 if !recorded {
                     layer.rows.remove(&item.key);
                 }
-                // Stability may have fallen since the index was read: a member was rolled back.
-                let soon = BatchId(row.summary.changed) > stable_batch;
-                let later = if soon { 1 } else { LATER_BATCHES };
+                // Stability may have fallen since the index was read: a member joined, or was rolled back. Only what
+                // waits for a closed owner waits long.
+                let everything = &self.done.vector;
+                let waits_for_owner = item
+                    .element
+                    .as_ref()
+                    .and_then(|id| row.element(id))
+                    .is_some_and(|e| {
+                        let mut rest = e.clone();
+                        rest.collect(everything, |owner, dot| exchange.owner_has_seen(owner, dot));
+                        rest.has_garbage()
+                    });
+                let later = if waits_for_owner { LATER_BATCHES } else { 1 };
                 let again = left.then_some(self.next.batch.0 + later);
                 draft.indexes.garbage.push((item.clone(), again));
             } else {
