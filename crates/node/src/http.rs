@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -74,6 +75,20 @@ async fn method_not_allowed(
 ) -> Response {
     let message = format!("{:?} does not take {method}", uri.path());
     doors.failed(&Failure::new(kinds::METHOD, message))
+}
+
+/// The names in a path; one that is no UTF-8 is refused as everything else is, in JSON.
+struct Named<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Doors>> for Named<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, doors: &Arc<Doors>) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, doors).await {
+            Ok(Path(names)) => Ok(Named(names)),
+            Err(error) => Err(doors.failed(&Failure::new(kinds::PARAMETER, error.body_text()))),
+        }
+    }
 }
 
 /// What a request says besides path and body.

@@ -13,6 +13,7 @@
 )]
 
 mod commands;
+mod demo;
 mod numbers;
 mod plain_redis;
 mod stores;

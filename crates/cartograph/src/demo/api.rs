@@ -16,12 +16,14 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::actions::{NodeAction, Note, StoreAction};
@@ -59,6 +61,20 @@ pub(crate) fn router(demo: Arc<Demo>, port: u16) -> Router {
         .with_state(demo)
 }
 
+/// The names in a path; one that is no UTF-8 is refused as everything else is, in JSON.
+struct Named<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(error) => Err(Error::bad_request(error.body_text())),
+        }
+    }
+}
+
 async fn index(State(demo): Shared) -> Html<String> {
     Html(page::index(&demo))
 }
@@ -67,13 +83,16 @@ async fn list_links(State(demo): Shared) -> Json<Vec<LinkView>> {
     Json(demo.links.all().iter().map(|link| link.view()).collect())
 }
 
-async fn show_link(State(demo): Shared, Path((from, to)): Path<(String, String)>) -> Result<Json<LinkView>> {
+async fn show_link(
+    State(demo): Shared,
+    Named((from, to)): Named<(String, String)>,
+) -> Result<Json<LinkView>> {
     Ok(Json(demo.links.get(&from, &to)?.view()))
 }
 
 async fn change_link(
     State(demo): Shared,
-    Path((from, to)): Path<(String, String)>,
+    Named((from, to)): Named<(String, String)>,
     body: Bytes,
 ) -> Result<Json<LinkView>> {
     let link = demo.links.get(&from, &to)?;
@@ -92,7 +111,7 @@ async fn list_regions(State(demo): Shared) -> Json<Vec<Value>> {
     )
 }
 
-async fn show_region(State(demo): Shared, Path(name): Path<String>) -> Result<Json<Value>> {
+async fn show_region(State(demo): Shared, Named(name): Named<String>) -> Result<Json<Value>> {
     Ok(Json(demo.region(&name)?.view(&demo.store)))
 }
 
@@ -116,7 +135,7 @@ async fn add_region(State(demo): Shared, body: Bytes) -> Result<Response> {
 
 async fn act_on_node(
     State(demo): Shared,
-    Path((name, action)): Path<(String, String)>,
+    Named((name, action)): Named<(String, String)>,
 ) -> Result<Json<Value>> {
     let region = demo.region(&name)?;
     let chosen = choose(&action, &NodeAction::ALL)?;
@@ -128,7 +147,7 @@ async fn act_on_node(
 
 async fn act_on_store(
     State(demo): Shared,
-    Path((name, action)): Path<(String, String)>,
+    Named((name, action)): Named<(String, String)>,
 ) -> Result<Json<Value>> {
     let region = demo.region(&name)?;
     let chosen = choose(&action, &StoreAction::ALL)?;

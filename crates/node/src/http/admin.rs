@@ -1,14 +1,14 @@
 //! `/v1/admin`: peers added while running, and regions forgotten.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use cartograph_crdt::RegionId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, body};
+use super::{Named, Shared, body};
 use crate::clock;
 use crate::config::Peer;
 use crate::doors::failure::{Failure, kinds};
@@ -42,7 +42,7 @@ pub(super) async fn list_peers(State(doors): Shared) -> Response {
 
 pub(super) async fn put_peer(
     State(doors): Shared,
-    Path(region): Path<String>,
+    Named(region): Named<String>,
     headers: HeaderMap,
     content: Body,
 ) -> Response {
@@ -63,7 +63,7 @@ pub(super) async fn put_peer(
     doors.answer("put_peer", started, result, |document| document)
 }
 
-pub(super) async fn delete_peer(State(doors): Shared, Path(region): Path<String>) -> Response {
+pub(super) async fn delete_peer(State(doors): Shared, Named(region): Named<String>) -> Response {
     let started = clock::elapsed();
     let result = if doors.peers.remove(&region) {
         Ok(plain(list(&doors)))
@@ -75,7 +75,7 @@ pub(super) async fn delete_peer(State(doors): Shared, Path(region): Path<String>
 }
 
 /// Every shard forgets the region: it is no member any more, and its id never returns.
-pub(super) async fn forget(State(doors): Shared, Path(region): Path<String>) -> Response {
+pub(super) async fn forget(State(doors): Shared, Named(region): Named<String>) -> Response {
     let started = clock::elapsed();
     let result = forget_everywhere(&doors, &region).await;
     doors.answer("forget", started, result.map(plain), |document| document)

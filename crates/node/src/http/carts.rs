@@ -1,13 +1,13 @@
 //! `/v1/carts`.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use cartograph_commerce::{Cart, CartCommand, CartId, Quantity, Sku};
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, body, call};
+use super::{Named, Shared, body, call};
 use crate::clock;
 use crate::doors::failure::Failure;
 use crate::doors::{Answered, Doors};
@@ -69,7 +69,7 @@ async fn change(
     doors.change_cart(call(headers)?, &id, command).await
 }
 
-pub(super) async fn get_cart(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn get_cart(State(doors): Shared, Named(id): Named<String>, headers: HeaderMap) -> Response {
     let started = clock::elapsed();
     let result = async {
         let cart = CartId::parse(&id)?;
@@ -81,7 +81,7 @@ pub(super) async fn get_cart(State(doors): Shared, Path(id): Path<String>, heade
 
 pub(super) async fn add(
     State(doors): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     headers: HeaderMap,
     content: Body,
 ) -> Response {
@@ -100,7 +100,7 @@ pub(super) async fn add(
 
 pub(super) async fn set(
     State(doors): Shared,
-    Path((id, sku)): Path<(String, String)>,
+    Named((id, sku)): Named<(String, String)>,
     headers: HeaderMap,
     content: Body,
 ) -> Response {
@@ -119,7 +119,7 @@ pub(super) async fn set(
 
 pub(super) async fn remove(
     State(doors): Shared,
-    Path((id, sku)): Path<(String, String)>,
+    Named((id, sku)): Named<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     let started = clock::elapsed();
@@ -131,7 +131,7 @@ pub(super) async fn remove(
     doors.answer("remove_item", started, result, |cart| show(&doors, &id, cart))
 }
 
-pub(super) async fn clear(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn clear(State(doors): Shared, Named(id): Named<String>, headers: HeaderMap) -> Response {
     let started = clock::elapsed();
     let result = change(&doors, &headers, &id, CartCommand::Clear).await;
     doors.answer("clear", started, result, |cart| show(&doors, &id, cart))
@@ -139,7 +139,7 @@ pub(super) async fn clear(State(doors): Shared, Path(id): Path<String>, headers:
 
 pub(super) async fn merge(
     State(doors): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     headers: HeaderMap,
     content: Body,
 ) -> Response {
@@ -153,7 +153,7 @@ pub(super) async fn merge(
     doors.answer("merge", started, result, |cart| show(&doors, &id, cart))
 }
 
-pub(super) async fn explain(State(doors): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn explain(State(doors): Shared, Named(id): Named<String>, headers: HeaderMap) -> Response {
     let started = clock::elapsed();
     let result = async {
         let cart = CartId::parse(&id)?;
