@@ -252,6 +252,11 @@ impl Park {
         }
     }
 
+    /// The replicas of which entries are parked.
+    pub fn origins(&self) -> impl Iterator<Item = ReplicaId> + '_ {
+        self.origins.keys().copied()
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Park::new(self.entries_max, self.bytes_max);

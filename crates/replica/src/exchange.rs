@@ -54,6 +54,8 @@ pub struct Exchange {
     watermark_ms: u64,
     ahead: bool,
     park: Park,
+    /// The last entry of each origin that was given to be applied and is not committed.
+    given: BTreeMap<ReplicaId, u64>,
     recent: Recent,
     stability: Stability,
     senders: BTreeMap<RegionId, Sender>,
@@ -76,6 +78,7 @@ impl Exchange {
             watermark_ms: 0,
             ahead: false,
             park: Park::new(config.park_entries, config.park_bytes),
+            given: BTreeMap::new(),
             recent: Recent::new(config.recent_bytes),
             stability: Stability::new(me, config.checkpoints),
             senders: BTreeMap::new(),
@@ -128,6 +131,7 @@ impl Exchange {
         self.own = committed.clone();
         self.recent.clear();
         self.park.clear();
+        self.given.clear();
         for receiver in self.receivers.values_mut() {
             receiver.ask_again();
         }
@@ -166,6 +170,7 @@ impl Exchange {
     pub fn report(&self, now_ms: u64) -> Report {
         Report {
             others: self.stability.hearsay(),
+            lives: self.stability.vouched(),
             ..self.short_report(now_ms)
         }
     }
@@ -177,6 +182,7 @@ impl Exchange {
             watermark_ms: self.watermark_ms,
             clock_ms: now_ms,
             others: Vec::new(),
+            lives: Vec::new(),
         }
     }
 
@@ -192,7 +198,7 @@ impl Exchange {
     /// The stream that the peer dialled is up, and we have welcomed it.
     pub fn accepted(&mut self, peer: RegionId, hello: &Hello, now_ms: u64) {
         if hello.report.region() == peer {
-            self.receivers.insert(peer, Receiver::new(peer));
+            self.receivers.insert(peer, Receiver::new(hello.report.replica));
             self.heard(&hello.report, now_ms);
         }
     }
@@ -253,7 +259,16 @@ impl Exchange {
                 let what = "another region's report as its own";
                 return Err(LinkError::Unexpected { peer, what });
             }
+            if let Some(receiver) = self.receivers.get_mut(&peer) {
+                receiver.speaks(report.replica);
+            }
             self.heard(report, now_ms);
+        }
+        let life = self.receivers.get(&peer).map(Receiver::life);
+        if life.is_some_and(|life| self.stability.is_closed(life)) {
+            // What it brings may be lost where it was written: others must not wait for it in vain.
+            let what = "a message of a life that is over";
+            return Err(LinkError::Unexpected { peer, what });
         }
         if let Message::SnapshotBegin { .. } = &message {
             self.make_way(peer, now_ms);
@@ -326,8 +341,8 @@ impl Exchange {
                     serving.progress(rows);
                 }
             }
-            BackMessage::SnapshotDone => {
-                sender.snapshot_done();
+            BackMessage::SnapshotDone { v0 } => {
+                sender.snapshot_done(&v0);
             }
         }
         Ok(())
@@ -335,12 +350,20 @@ impl Exchange {
 
     /// Takes entries that may be applied one after the other where `applied` has been, commits in flight included.
     pub fn ready(&mut self, applied: &VersionVector, entries_max: usize, bytes_max: usize) -> Vec<Entry> {
-        self.park.ready(&self.members, applied, entries_max, bytes_max)
+        let ready = self.park.ready(&self.members, applied, entries_max, bytes_max);
+        for entry in &ready {
+            self.given.insert(entry.replica, entry.sequence.get());
+        }
+        ready
     }
 
     /// Takes back entries that [`Exchange::ready`] gave and that were not committed.
     pub fn put_back(&mut self, entries: Vec<Entry>) {
         for entry in entries {
+            let before = entry.sequence.get() - 1;
+            if let Some(given) = self.given.get_mut(&entry.replica) {
+                *given = before.min(*given);
+            }
             self.park.receive(entry, None, self.me, &self.members, &self.own);
         }
         self.ask_for_dropped();
@@ -358,6 +381,7 @@ impl Exchange {
         self.own_times.wrote(vector.get(self.me), now_ms);
         self.own = vector.clone();
         self.park.retain(&self.members, vector);
+        self.given.retain(|origin, n| *n > vector.get(*origin));
         self.stability.advance(vector);
     }
 
@@ -425,6 +449,9 @@ impl Exchange {
     /// What to do now. Call after every input, and at [`Exchange::next_wake`].
     pub fn poll(&mut self, now_ms: u64) -> Vec<Action> {
         self.polled_ms = now_ms;
+        if !self.stability.vouches() && self.may_vouch() {
+            self.stability.vouch();
+        }
         let mut actions = Vec::new();
         let short = self.short_report(now_ms);
         // Polls are frequent, reports are not.
@@ -465,6 +492,18 @@ impl Exchange {
             }
         }
         actions
+    }
+
+    /// Does nothing of a closed life wait here? See [`crate::lives`].
+    fn may_vouch(&self) -> bool {
+        let given = self
+            .given
+            .iter()
+            .filter(|(origin, n)| **n > self.own.get(**origin));
+        let mut waiting = self.park.origins().chain(given.map(|(origin, _)| *origin));
+        !self.ahead
+            && !self.receivers.values().any(Receiver::is_joining)
+            && !waiting.any(|origin| self.stability.is_closed(origin))
     }
 
     /// When to poll next though nothing happens; `None` without streams. Never before `now_ms`.

@@ -162,8 +162,16 @@ fn a_snapshot_from_the_first_page_to_the_log_that_follows() {
     let answers = answered(&b.poll(4), 1);
     assert_eq!(
         answers,
-        [BackMessage::SnapshotDone],
+        [BackMessage::SnapshotDone { v0: v0.clone() }],
         "whole: progress is of no interest any more"
+    );
+    let late = BackMessage::SnapshotDone {
+        v0: VersionVector::new(),
+    };
+    a.acked(RegionId(2), late, 5).unwrap();
+    assert!(
+        a.pins().is_some(),
+        "an answer to an earlier snapshot unpins nothing"
     );
     for answer in answers {
         a.acked(RegionId(2), answer, 5).unwrap();
@@ -310,7 +318,8 @@ fn another_regions_report_and_messages_without_a_stream_are_refused() {
         a.received(RegionId(2), Message::SnapshotAbandon, &nothing, 0)
             .is_err()
     );
-    assert!(b.acked(RegionId(1), BackMessage::SnapshotDone, 0).is_err());
+    let done = BackMessage::SnapshotDone { v0: nothing.clone() };
+    assert!(b.acked(RegionId(1), done, 0).is_err());
     let garbage = Message::Entries {
         records: vec![vec![1, 2, 3]],
     };
@@ -371,4 +380,35 @@ fn an_entry_of_ours_that_we_never_wrote_raises_an_alarm() {
         )
         .unwrap();
     assert_eq!(events, [Event::OwnEntriesUnknown { sequence: 3 }]);
+}
+
+/// Entries that a closed life left on its stream may be lost where they were written.
+#[test]
+fn when_a_later_life_is_known_the_earlier_ones_stream_is_refused_and_we_vouch() {
+    let (mut a, mut b) = (region(1, &[]), region(2, &[]));
+    dial(&mut b, &mut a, 0);
+    let later = Exchange::new(Config::default(), ReplicaId::new(2, 9), 0);
+    a.poll(0);
+    assert_eq!(a.report(0).lives, [ReplicaId::new(2, 1)]);
+    let mut from_3 = region(3, &[]).report(0);
+    from_3.others = vec![crate::message::Known {
+        replica: ReplicaId::new(2, 9),
+        vector: VersionVector::new(),
+        watermark_ms: 0,
+        lives: Vec::new(),
+    }];
+    a.heard(&from_3, 1);
+    assert!(a.report(1).lives.is_empty(), "something may wait here");
+    a.poll(1);
+    assert_eq!(a.report(1).lives, [ReplicaId::new(2, 9), ReplicaId::new(3, 1)]);
+    let nothing = VersionVector::new();
+    let stale = Message::Heartbeat { report: b.report(1) };
+    assert!(a.received(RegionId(2), stale, &nothing, 1).is_err());
+    let live = Message::Heartbeat {
+        report: later.report(1),
+    };
+    assert!(
+        a.received(RegionId(2), live, &nothing, 1).is_ok(),
+        "the same stream, the new life"
+    );
 }

@@ -22,6 +22,7 @@ mod driver;
 pub mod entry;
 pub mod exchange;
 pub mod frame;
+mod lives;
 pub mod members;
 pub mod message;
 pub mod receiver;

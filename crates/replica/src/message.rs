@@ -50,6 +50,8 @@ pub struct Known {
     pub vector: VersionVector,
     /// Its expiry clock, Unix milliseconds.
     pub watermark_ms: u64,
+    /// The lives that it vouches for: see [`Report::lives`].
+    pub lives: Vec<ReplicaId>,
 }
 
 /// A region's word about itself, and what it has heard of others.
@@ -65,6 +67,9 @@ pub struct Report {
     pub clock_ms: u64,
     /// The latest that it knows of other regions. May be empty in a report that only acknowledges.
     pub others: Vec<Known>,
+    /// Other regions' live replicas that the reporter vouches for: since it knows them it has found nothing waiting
+    /// here of any earlier life, and it refuses the streams of those. Empty while it cannot say so.
+    pub lives: Vec<ReplicaId>,
 }
 
 impl Report {
@@ -126,7 +131,10 @@ pub enum BackMessage {
         rows: u64,
     },
     /// All rows are joined, and the listener's vector covers the snapshot's.
-    SnapshotDone,
+    SnapshotDone {
+        /// The snapshot's vector: an answer that comes late is not taken for the next one's.
+        v0: VersionVector,
+    },
 }
 
 /// Formats that both sides must share, because they are exchanged as they are stored.
@@ -363,7 +371,9 @@ impl<T: Validate + Encode + Decode<()>> Wire for T {
 }
 
 fn validate_report(report: &Report) -> Result<(), &'static str> {
-    if report.others.len() > REPORT_REGIONS_MAX {
+    let lives = report.others.iter().map(|k| k.lives.len());
+    let lives = lives.chain([report.lives.len()]).max().unwrap_or(0);
+    if report.others.len() > REPORT_REGIONS_MAX || lives > REPORT_REGIONS_MAX {
         return Err("a report speaks of too many regions");
     }
     if report.replica.region == RegionId(0) || report.others.iter().any(|k| k.replica.region == RegionId(0)) {
@@ -397,7 +407,7 @@ impl Validate for BackMessage {
             BackMessage::Resend { .. }
             | BackMessage::SnapshotRefused
             | BackMessage::SnapshotProgress { .. }
-            | BackMessage::SnapshotDone => Ok(()),
+            | BackMessage::SnapshotDone { .. } => Ok(()),
         }
     }
 }

@@ -24,6 +24,7 @@ fn hello(region: u16, name: &str) -> Hello {
             watermark_ms: 5,
             clock_ms: 6,
             others: Vec::new(),
+            lives: vec![ReplicaId::new(7, 1)],
         },
     }
 }
@@ -83,8 +84,10 @@ fn greetings_read_back_and_nonsense_does_not() {
         replica: ReplicaId::new(3, 1),
         vector: VersionVector::new(),
         watermark_ms: 0,
+        lives: vec![ReplicaId::new(7, 1)],
     };
     refused(&|h| h.report.others = vec![known.clone(); REPORT_REGIONS_MAX + 1]);
+    refused(&|h| h.report.lives = vec![ReplicaId::new(3, 1); REPORT_REGIONS_MAX + 1]);
 }
 
 #[test]
@@ -113,10 +116,12 @@ fn messages_read_back() {
     }
     let answers = [
         BackMessage::Ack { report },
-        BackMessage::Resend { vector },
+        BackMessage::Resend {
+            vector: vector.clone(),
+        },
         BackMessage::SnapshotRefused,
         BackMessage::SnapshotProgress { rows: 3 },
-        BackMessage::SnapshotDone,
+        BackMessage::SnapshotDone { v0: vector },
     ];
     for answer in answers {
         assert_eq!(

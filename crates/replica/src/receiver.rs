@@ -42,6 +42,8 @@ enum Snapshot {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     peer: RegionId,
+    /// The peer's replica that speaks on this stream, as it said last.
+    life: ReplicaId,
     snapshot: Snapshot,
     /// What the last acknowledgement said, and when it and the last full one went.
     acked: VersionVector,
@@ -53,9 +55,10 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(peer: RegionId) -> Receiver {
+    pub(crate) fn new(life: ReplicaId) -> Receiver {
         Receiver {
-            peer,
+            peer: life.region,
+            life,
             snapshot: Snapshot::Idle,
             acked: VersionVector::new(),
             acked_ms: None,
@@ -69,6 +72,16 @@ impl Receiver {
     /// Is a snapshot of this peer being joined?
     pub(crate) fn is_joining(&self) -> bool {
         matches!(self.snapshot, Snapshot::Joining(_))
+    }
+
+    /// The peer's replica that speaks on this stream.
+    pub(crate) fn life(&self) -> ReplicaId {
+        self.life
+    }
+
+    /// The peer has begun a new life on the same stream.
+    pub(crate) fn speaks(&mut self, life: ReplicaId) {
+        self.life = self.life.max(life);
     }
 
     /// Something that this peer sent was dropped.
@@ -175,8 +188,9 @@ impl Receiver {
         if let Snapshot::Joining(receiving) = &self.snapshot
             && receiving.is_ended()
         {
+            let v0 = receiving.v0.clone();
             self.snapshot = Snapshot::Idle;
-            self.outbox.push(BackMessage::SnapshotDone);
+            self.outbox.push(BackMessage::SnapshotDone { v0 });
         }
     }
 

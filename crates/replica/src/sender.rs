@@ -445,12 +445,12 @@ impl Sender {
         self.serving.as_ref().map(|s| &s.v0)
     }
 
-    /// The peer has joined all rows: the log follows from the snapshot's vector.
+    /// The peer has joined all rows of the snapshot from `v0`: the log follows from the snapshot's vector.
     ///
     /// Says whether there was such a snapshot.
-    pub(crate) fn snapshot_done(&mut self) -> bool {
+    pub(crate) fn snapshot_done(&mut self, v0: &VersionVector) -> bool {
         match self.serving.take() {
-            Some(serving) if serving.is_ended() => {
+            Some(serving) if serving.is_ended() && serving.v0 == *v0 => {
                 let mut vector = self.peer_vector.clone();
                 vector.join(&serving.v0);
                 self.restart(vector);

@@ -26,6 +26,7 @@ fn report(region: u16, counts: &[(u16, u64)]) -> Report {
         watermark_ms: 0,
         clock_ms: 0,
         others: Vec::new(),
+        lives: Vec::new(),
     }
 }
 
@@ -329,6 +330,7 @@ fn a_word_by_the_peers_other_stream_is_no_rollback() {
         replica: replica(3),
         vector: vector(&[(1, 6)]),
         watermark_ms: 0,
+        lives: Vec::new(),
     }];
     // We hear by 2 that 3 has everything before the welcome arrives in which it had less.
     s.stability.reported(&heard);

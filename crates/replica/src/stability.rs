@@ -20,66 +20,17 @@
 //! order they come. A later incarnation's report replaces all that was known, even when it is lower: the region's store
 //! was rolled back. What had been collected on the strength of the older report is remembered in `relied`: until the
 //! region covers that again, the log alone cannot bring it back, and it is sent a snapshot ([`crate::sender`]).
+//! What the earlier life wrote and lost may still be on its way through others: until that is settled its last report
+//! holds everything back ([`crate::lives`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cartograph_crdt::{Dot, RegionId, ReplicaId, VersionVector};
 
 use crate::commit::BatchId;
+use crate::lives::{Closed, Member, Seen};
 use crate::members::Members;
 use crate::message::{Known, Report};
-
-/// A vector and the expiry clock reported with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Seen {
-    vector: VersionVector,
-    watermark_ms: u64,
-}
-
-impl Seen {
-    fn join(&mut self, other: &Seen) {
-        self.vector.join(&other.vector);
-        self.watermark_ms = self.watermark_ms.max(other.watermark_ms);
-    }
-}
-
-/// What is known of one region.
-#[derive(Clone, Debug)]
-struct Member {
-    replica: ReplicaId,
-    counted: Option<Seen>,
-    waiting: Option<Seen>,
-    latest: Seen,
-}
-
-impl Member {
-    fn new(replica: ReplicaId, seen: Seen) -> Member {
-        Member {
-            replica,
-            counted: None,
-            waiting: Some(seen.clone()),
-            latest: seen,
-        }
-    }
-
-    /// Lets reports count whose owner's entries are all here. Says whether one did.
-    fn count(&mut self, own: &VersionVector) -> bool {
-        let mut counted = false;
-        while let Some(waiting) = &self.waiting {
-            let region = self.replica.region;
-            let arrived = |(replica, n): (ReplicaId, u64)| replica.region != region || n <= own.get(replica);
-            if !waiting.vector.iter().all(arrived) {
-                break;
-            }
-            let more = (*waiting != self.latest).then(|| self.latest.clone());
-            if let Some(waiting) = std::mem::replace(&mut self.waiting, more) {
-                self.counted.get_or_insert_default().join(&waiting);
-                counted = true;
-            }
-        }
-        counted
-    }
-}
 
 /// What every member has seen.
 #[derive(Clone, Debug)]
@@ -89,6 +40,11 @@ pub struct Stability {
     own_watermark_ms: u64,
     members: Members,
     known: BTreeMap<RegionId, Member>,
+    closed: Closed,
+    /// Do we vouch for the lives that we know? See [`crate::lives`].
+    vouches: bool,
+    /// The least of the expiry clocks of closed lives that are not settled; `None` when there are none.
+    closed_watermark_ms: Option<u64>,
     relied: BTreeMap<RegionId, VersionVector>,
     stable: VersionVector,
     checkpoints: VecDeque<(BatchId, VersionVector)>,
@@ -105,6 +61,9 @@ impl Stability {
             own_watermark_ms: 0,
             members: Members::default(),
             known: BTreeMap::new(),
+            closed: Closed::new(),
+            vouches: false,
+            closed_watermark_ms: None,
             relied: BTreeMap::new(),
             stable: VersionVector::new(),
             checkpoints: VecDeque::new(),
@@ -115,6 +74,7 @@ impl Stability {
 
     /// A new incarnation of ours began.
     pub fn set_replica(&mut self, me: ReplicaId) {
+        self.vouches &= self.me == me;
         self.me = me;
         self.recompute();
     }
@@ -126,11 +86,9 @@ impl Stability {
             self.known.retain(|region, _| members.regions.contains(region));
             self.relied.retain(|region, _| members.regions.contains(region));
         }
+        self.closed.retain(members);
         for member in self.known.values_mut() {
-            let seen = [&mut member.counted, &mut member.waiting].into_iter().flatten();
-            for seen in seen.chain([&mut member.latest]) {
-                members.retired.strip(&mut seen.vector);
-            }
+            member.strip(&members.retired);
         }
         for vector in self.relied.values_mut() {
             members.retired.strip(vector);
@@ -149,8 +107,13 @@ impl Stability {
 
     /// What we have committed; after a claim it may be less than before.
     pub fn set_vector(&mut self, own: &VersionVector) {
-        self.own = own.clone();
+        let before = std::mem::replace(&mut self.own, own.clone());
         self.members.retired.strip(&mut self.own);
+        if !self.own.dominates(&before) {
+            // What counted may have counted on entries that we have lost, and settled lives on having them.
+            self.known.values_mut().for_each(Member::recount);
+            self.closed.rolled_back();
+        }
         self.checkpoints.clear();
         self.stable_batch = BatchId(0);
         self.advanced();
@@ -167,43 +130,80 @@ impl Stability {
         for member in self.known.values_mut() {
             member.count(&self.own);
         }
+        self.closed.count(&self.own);
         self.recompute();
     }
 
     /// A member's word, straight from it, and its hearsay of others.
     pub fn reported(&mut self, report: &Report) {
-        self.learn(report.replica, &report.vector, report.watermark_ms);
+        let seen = |vector: &VersionVector, watermark_ms| Seen {
+            vector: vector.clone(),
+            watermark_ms,
+        };
+        let direct = seen(&report.vector, report.watermark_ms);
+        self.learn(report.replica, direct, &report.lives);
         for known in &report.others {
-            self.learn(known.replica, &known.vector, known.watermark_ms);
+            let hearsay = seen(&known.vector, known.watermark_ms);
+            self.learn(known.replica, hearsay, &known.lives);
         }
         self.recompute();
     }
 
-    fn learn(&mut self, replica: ReplicaId, vector: &VersionVector, watermark_ms: u64) {
+    fn learn(&mut self, replica: ReplicaId, mut seen: Seen, lives: &[ReplicaId]) {
         let region = replica.region;
         if region == self.me.region || !self.is_member(region) {
             return;
         }
-        let mut seen = Seen {
-            vector: vector.clone(),
-            watermark_ms,
-        };
         self.members.retired.strip(&mut seen.vector);
         match self.known.get_mut(&region) {
-            Some(member) if member.replica == replica => {
-                member.latest.join(&seen);
-                if member.waiting.is_none() && member.counted.as_ref() != Some(&member.latest) {
-                    member.waiting = Some(member.latest.clone());
-                }
-            }
+            Some(member) if member.replica == replica => member.learn(&seen),
             Some(member) if member.replica.incarnation > replica.incarnation => return,
             Some(_) | None => {
-                self.known.insert(region, Member::new(replica, seen));
+                self.vouches = false;
+                match self.known.insert(region, Member::new(replica, seen)) {
+                    Some(former) => self.closed.close(former),
+                    None => self.closed.unsure(),
+                }
             }
         }
         if let Some(member) = self.known.get_mut(&region) {
+            let of_members = |life: &&ReplicaId| self.members.regions.contains(&life.region);
+            member.vouch(lives.iter().filter(of_members));
             member.count(&self.own);
         }
+    }
+
+    /// From now on we vouch for the lives that we know: nothing of earlier ones waits here, and their streams are
+    /// refused. Hearing of one more ends it.
+    pub fn vouch(&mut self) {
+        if !self.vouches {
+            self.vouches = true;
+            self.recompute();
+        }
+    }
+
+    /// Do we vouch for the lives that we know?
+    pub fn vouches(&self) -> bool {
+        self.vouches
+    }
+
+    /// The lives that we vouch for, for our own reports: see [`Report::lives`].
+    pub fn vouched(&self) -> Vec<ReplicaId> {
+        let known = self.known.values().filter(|_| self.vouches);
+        known.map(|member| member.replica).collect()
+    }
+
+    /// Is a later life of the replica's region known?
+    pub fn is_closed(&self, replica: ReplicaId) -> bool {
+        self.live(replica.region)
+            .is_some_and(|live| replica.incarnation < live.incarnation)
+    }
+
+    fn live(&self, region: RegionId) -> Option<ReplicaId> {
+        if region == self.me.region {
+            return Some(self.me);
+        }
+        self.known.get(&region).map(|member| member.replica)
     }
 
     fn is_member(&self, region: RegionId) -> bool {
@@ -232,8 +232,68 @@ impl Stability {
                 None => stable = VersionVector::new(),
             }
         }
+        let (open, unsure) = self.settle();
+        self.closed_watermark_ms = unsure.then_some(0);
+        if unsure {
+            stable = VersionVector::new();
+        }
+        for life in open {
+            let last = self.closed.last_word(life).cloned().unwrap_or_default();
+            stable = stable.meet(&last.vector);
+            let least = self
+                .closed_watermark_ms
+                .map_or(last.watermark_ms, |w| w.min(last.watermark_ms));
+            self.closed_watermark_ms = Some(least);
+        }
         self.stable = stable;
         self.look_at_checkpoints();
+    }
+
+    /// Lets go of the lives of which nothing can come any more. Gives the others, and says whether there may be some
+    /// that we never heard of.
+    fn settle(&mut self) -> (BTreeSet<ReplicaId>, bool) {
+        let mut open = self.open_lives();
+        if (!open.is_empty() || self.closed.is_unsure()) && self.all_vouch() {
+            self.closed.all_vouched();
+            let everywhere = |life: ReplicaId, n| {
+                let mut known = self.others().map(|region| self.known.get(&region));
+                known.all(|m| m.is_some_and(|m| m.latest.vector.get(life) == n))
+            };
+            let settled = |life: &ReplicaId| self.is_closed(*life) && everywhere(*life, self.own.get(*life));
+            let (settled, rest) = open.into_iter().partition(settled);
+            open = rest;
+            self.closed.settle(settled);
+        }
+        (open, self.closed.is_unsure())
+    }
+
+    /// Lives of members, not their live ones and not settled, of which anyone has entries or of which we had heard.
+    fn open_lives(&self) -> BTreeSet<ReplicaId> {
+        let latest = self.known.values().map(|m| &m.latest.vector);
+        let named = latest.chain([&self.own]).flat_map(VersionVector::iter);
+        let named = named.map(|(replica, _)| replica).chain(self.closed.lives());
+        let open = |life: &ReplicaId| {
+            self.members.regions.contains(&life.region)
+                && self.live(life.region) != Some(*life)
+                && !self.closed.is_settled(*life)
+        };
+        named.filter(open).collect()
+    }
+
+    /// Does every member vouch for all the lives that we know, and do we?
+    fn all_vouch(&self) -> bool {
+        let vouches_for = |member: &Member, region: RegionId| {
+            region == member.replica.region || member.vouches_for(region) == self.live(region)
+        };
+        let mut others = self.others().peekable();
+        let alone = !self.members.regions.is_empty() && others.peek().is_none();
+        alone
+            || self.vouches
+                && others.all(|other| {
+                    let mut regions = self.members.regions.iter();
+                    let member = self.known.get(&other);
+                    member.is_some_and(|m| regions.all(|region| vouches_for(m, *region)))
+                })
     }
 
     fn look_at_checkpoints(&mut self) {
@@ -262,6 +322,7 @@ impl Stability {
             member.counted.as_ref().map(|c| c.watermark_ms)
         };
         let others = self.others().map(|region| counted(region).unwrap_or(0));
+        let others = others.chain(self.closed_watermark_ms);
         others
             .min()
             .map_or(self.own_watermark_ms, |w| w.min(self.own_watermark_ms))
@@ -270,9 +331,9 @@ impl Stability {
     /// Is the owner of a cell known to have seen `dot`, with everything it wrote before that here?
     ///
     /// A closed incarnation writes no more, but entries of it may still be on their way: it counts as having seen
-    /// everything once it is retired.
+    /// everything once it is settled or retired.
     pub fn owner_has_seen(&self, owner: ReplicaId, dot: &Dot) -> bool {
-        if self.members.retired.contains(owner) {
+        if self.members.retired.contains(owner) || self.closed.is_settled(owner) {
             return true;
         }
         if owner == self.me {
@@ -308,6 +369,7 @@ impl Stability {
             replica: member.replica,
             vector: member.latest.vector.clone(),
             watermark_ms: member.latest.watermark_ms,
+            lives: member.vouched().collect(),
         });
         known.collect()
     }

@@ -1,6 +1,6 @@
 //! What must hold whatever the network does.
 
-use cartograph_crdt::RegionId;
+use cartograph_crdt::{Dot, RegionId, Sequence};
 use cartograph_replica::Config;
 use proptest::prelude::*;
 
@@ -261,6 +261,35 @@ fn everything_becomes_stable_when_all_is_quiet_and_when_a_peer_is_busy() {
     }
 }
 
+/// Region 3 writes and crashes at once, over and over: what others have of its lives comes back, and in the end nothing
+/// holds back.
+#[test]
+fn everything_becomes_stable_after_crashes_that_took_entries() {
+    let mut world = World::new(3, Config::default(), 13);
+    for n in 0..300 {
+        world.write(1 + n % 3);
+        world.write(3);
+        world.step();
+        if n % 7 == 6 {
+            world.crash(3);
+        }
+    }
+    assert!(world.counts.losses > 2, "{:?}", world.counts);
+    world.settle();
+    world.steps(100);
+    for region in world.regions.values() {
+        assert_eq!(*region.exchange.stable(), region.committed);
+        for (replica, _) in region.committed.iter().filter(|(r, _)| *r != region.me) {
+            let dot = Dot::new(region.me, Sequence::new(1).unwrap(), 0);
+            assert!(
+                region.exchange.owner_has_seen(replica, &dot),
+                "{replica} in {}",
+                region.me
+            );
+        }
+    }
+}
+
 /// What a script may do to the world.
 #[derive(Clone, Debug)]
 enum Act {
@@ -272,6 +301,7 @@ enum Act {
     Restart(u16),
     Trim(u16),
     Wipe(u16),
+    Crash(u16),
     Steps(usize),
 }
 
@@ -301,6 +331,14 @@ fn harsh_act(regions: u16) -> impl Strategy<Value = Act> + Clone {
     ]
 }
 
+/// The same, with crashes that take what was not told.
+fn crashing_act(regions: u16) -> impl Strategy<Value = Act> + Clone {
+    prop_oneof![
+        8 => act(regions),
+        1 => (1..=regions).prop_map(Act::Crash),
+    ]
+}
+
 fn play(regions: u16, seed: u64, script: &[Act]) -> World {
     let mut world = World::new(regions, tight(), seed);
     for act in script {
@@ -316,6 +354,7 @@ fn play(regions: u16, seed: u64, script: &[Act]) -> World {
             Act::Restart(id) => world.restart(*id),
             Act::Trim(id) => world.trim(*id, 3),
             Act::Wipe(id) => world.wipe(*id),
+            Act::Crash(id) => world.crash(*id),
             Act::Steps(n) => world.steps(*n),
         }
         world.step();
@@ -354,6 +393,12 @@ proptest! {
     fn four_regions_agree_in_the_end(seed: u64, script in prop::collection::vec(act(4), 1..150)) {
         let world = play(4, seed, &script);
         prop_assert_eq!(&world.counts.snapshots, &Default::default(), "logs were whole");
+    }
+
+    /// With crashes: what a closed life lost and others have comes back, and nothing is stable too early meanwhile.
+    #[test]
+    fn what_crashes_took_comes_back(seed: u64, script in prop::collection::vec(crashing_act(3), 1..150)) {
+        play(3, seed, &script);
     }
 
     /// With logs that lose their tails and regions that lose everything.

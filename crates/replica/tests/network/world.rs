@@ -42,6 +42,15 @@ impl Rng {
 struct InFlight {
     entries: Vec<Entry>,
     after: VersionVector,
+    rows: BTreeMap<Key, Row>,
+}
+
+/// What a region had committed when it last told anyone: a crash takes no more than what came after.
+#[derive(Clone, Default)]
+struct Told {
+    committed: VersionVector,
+    rows: BTreeMap<Key, Row>,
+    batch: u64,
 }
 
 pub(crate) struct Region {
@@ -59,6 +68,9 @@ pub(crate) struct Region {
     batch: u64,
     /// Commits are slow: entries are taken, and not acknowledged, while this holds.
     pub(crate) stalled: bool,
+    /// The rows as committed, and as last told.
+    durable: BTreeMap<Key, Row>,
+    told: Told,
 }
 
 type Frames = VecDeque<Vec<u8>>;
@@ -85,6 +97,8 @@ pub(crate) struct Counts {
     pub(crate) queue_bytes_max: usize,
     pub(crate) parked_max: usize,
     pub(crate) own_unknown: u64,
+    /// Crashes that took entries.
+    pub(crate) losses: u64,
 }
 
 pub(crate) struct World {
@@ -187,6 +201,9 @@ impl World {
         if link.down || link.stream.is_some() {
             return;
         }
+        for id in [from, to] {
+            self.regions.get_mut(&id).unwrap().tell();
+        }
         let hello = self.regions[&from].hello(self.now);
         let ours = self.regions[&to].hello(self.now);
         message::check(&hello, &ours).unwrap();
@@ -219,6 +236,37 @@ impl World {
         let exchange = exchange(&self.config, me, &self.members(), self.now);
         self.regions.insert(id, Region::new(me, exchange));
         self.check_stability = false;
+    }
+
+    /// The region's store falls back to what it was when it last told anyone of it, and begins a new life.
+    ///
+    /// Not while anyone joins a snapshot, as above.
+    pub(crate) fn crash(&mut self, id: u16) {
+        let joins = |region: &Region| region.any_ahead() || region.joined.is_some();
+        if self.regions.values().any(joins) {
+            return;
+        }
+        self.break_streams_of(id);
+        let me = ReplicaId::new(id, self.regions[&id].me.incarnation.0 + 1);
+        let mut exchange = exchange(&self.config, me, &self.members(), self.now);
+        let former = self.regions.remove(&id).unwrap();
+        exchange.restore_relied(former.exchange.relied());
+        exchange.set_vector(&former.told.committed, self.now);
+        let mut region = Region::new(me, exchange);
+        let lost = former.committed != former.told.committed;
+        let told = former.told;
+        region.log = former.log;
+        for (origin, records) in &mut region.log {
+            records.retain(|r| r.last <= told.committed.get(*origin));
+        }
+        (region.committed, region.applied) = (told.committed.clone(), told.committed.clone());
+        (region.rows, region.durable) = (told.rows.clone(), told.rows.clone());
+        region.batch = told.batch;
+        region.told = told;
+        region.exchange.set_log_starts(&region.log_starts());
+        region.exchange.set_ahead(region.any_ahead());
+        self.regions.insert(id, region);
+        self.counts.losses += u64::from(lost);
     }
 
     /// The region's process starts anew on the same store.
@@ -372,7 +420,7 @@ impl World {
             let message = BackMessage::from_bytes(&bytes).unwrap();
             match &message {
                 BackMessage::Resend { .. } => self.counts.resends += 1,
-                BackMessage::SnapshotDone => self.counts.snapshots_done += 1,
+                BackMessage::SnapshotDone { .. } => self.counts.snapshots_done += 1,
                 BackMessage::SnapshotRefused => self.counts.snapshots_refused += 1,
                 _ => {}
             }
@@ -425,6 +473,9 @@ impl World {
     fn act(&mut self, id: u16, action: Action) {
         match action {
             Action::Send { peer, message } => {
+                if !matches!(message, Message::Entries { .. }) {
+                    self.regions.get_mut(&id).unwrap().tell();
+                }
                 self.count(id, peer.0, &message);
                 let bytes = through_frames(message.to_bytes().unwrap());
                 if let Some((forward, _)) = &mut self.links.get_mut(&(id, peer.0)).unwrap().stream {
@@ -432,6 +483,7 @@ impl World {
                 }
             }
             Action::Back { peer, message } => {
+                self.regions.get_mut(&id).unwrap().tell();
                 let bytes = through_frames(message.to_bytes().unwrap());
                 if let Some((_, back)) = &mut self.links.get_mut(&(peer.0, id)).unwrap().stream {
                     back.push_back(bytes);
@@ -477,7 +529,14 @@ impl World {
         let stable = region.exchange.stable();
         assert!(region.committed.dominates(stable));
         for ((replica, sequence), entry) in &self.entries {
-            if *sequence > region.committed.get(*replica) {
+            let live = self
+                .regions
+                .get(&replica.region.0)
+                .is_some_and(|r| r.me == *replica);
+            let anywhere = |(_, other): (&u16, &Region)| other.committed.get(*replica) >= *sequence;
+            // What a crash took from everyone never comes.
+            let to_come = live || self.regions.iter().any(anywhere);
+            if *sequence > region.committed.get(*replica) && to_come {
                 let mut unseen = stable.clone();
                 unseen.remove(*replica);
                 assert!(
@@ -521,7 +580,18 @@ impl Region {
             joined: None,
             batch: 0,
             stalled: false,
+            durable: BTreeMap::new(),
+            told: Told::default(),
         }
+    }
+
+    /// From now on a crash takes nothing of this.
+    fn tell(&mut self) {
+        self.told = Told {
+            committed: self.committed.clone(),
+            rows: self.durable.clone(),
+            batch: self.batch,
+        };
     }
 
     fn hello(&self, now: u64) -> Hello {
@@ -607,6 +677,7 @@ impl Region {
         self.in_flight.push_back(InFlight {
             entries,
             after: self.applied.clone(),
+            rows: self.rows.clone(),
         });
     }
 
@@ -638,6 +709,7 @@ impl Region {
             self.log.entry(append.origin).or_default().push(append.clone());
         }
         self.committed = done.after;
+        self.durable = done.rows;
         self.batch += 1;
         if !silent {
             self.exchange.committed(&appends, &self.committed, now);
@@ -679,6 +751,7 @@ impl Region {
         row.join(&ours, &wire.row, &wire.vector, &mut Touched::default());
         row.header.ahead.join(&wire.vector);
         row.header.ahead.forget(&self.committed);
+        self.durable.clone_from(&self.rows);
         self.exchange.set_ahead(self.any_ahead());
         self.exchange.row_joined(peer);
     }
@@ -702,6 +775,7 @@ impl Region {
         self.committed.join(v0);
         self.applied.join(v0);
         self.forget_ahead();
+        self.durable.clone_from(&self.rows);
         self.exchange.set_log_starts(&self.log_starts());
         self.exchange.committed(&[], &self.committed, now);
         self.exchange.set_ahead(self.any_ahead());
