@@ -21,7 +21,7 @@
 //! was rolled back. What had been collected on the strength of the older report is remembered in `relied`: until the
 //! region covers that again, the log alone cannot bring it back, and it is sent a snapshot ([`crate::sender`]).
 //! What the earlier life wrote and lost may still be on its way through others: until that is settled its last report
-//! holds everything back ([`crate::lives`]).
+//! holds everything back (see `lives.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,5 +1,14 @@
 //! Stories that once went wrong, told step by step, and what no random history tells for certain.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
+)]
 
 use cartograph_crdt::ShardId;
 use cartograph_engine::api::{Event, RequestId};
