@@ -2,9 +2,9 @@
 //!
 //! A replica here is the set of operations that it has applied, nothing else. An operation is what a command did, with
 //! what its writer had seen (a version vector) and a clock reading; happens-before is read off the vectors. What a key
-//! shows is computed from that set, with no other memory: an operation counts unless another one [kills](kills) it.
+//! shows is computed from that set, with no other memory: an operation counts unless another one kills it.
 //! Nothing is ever forgotten, so there is no garbage, no cell and no baseline to get wrong; joining two replicas is the
-//! union of their sets. [`kills`] and [`Key`] are the whole of docs/semantics.md; [`super::oracle_commands`] only
+//! union of their sets. `kills` and [`Key`] are the whole of docs/semantics.md; `super::oracle_commands` only
 //! translates Redis.
 //!
 //! Number texts and the hash of a HyperLogLog's elements are the engine's own: they are compared with a real Redis
