@@ -358,3 +358,29 @@ fn an_idle_cluster_sleeps() {
     let woken = trace.iter().filter(|line| line.contains("Wake {")).count();
     assert!(woken < 3_000, "{woken} times in ten seconds, of three regions");
 }
+
+/// A node whose idle store is replaced by an empty one, unnoticed, reads no rows for a peer's snapshot: the peer must
+/// not take them for removed (plan `snapshots_survive_crashes_and_lost_stores`, seed 170).
+#[test]
+fn a_snapshot_read_from_a_replaced_store_removes_nothing() {
+    let limits = Limits {
+        log_bytes_max: 1_000,
+        log_entries_min: 1,
+        log_age_min_ms: 10,
+        ..Limits::default()
+    };
+    let mut world = world(2, limits);
+    done(&mut world, 0, add(b"s", "kept"));
+    assert!(world.settle(5_000));
+    isolate(&mut world, 1, true);
+    for n in 0..60 {
+        done(&mut world, 0, add(b"other", &format!("m{n}")));
+    }
+    world.run(3_000);
+    world.restore(0, None);
+    isolate(&mut world, 1, false);
+    assert!(world.settle(30_000));
+    for region in 0..2 {
+        assert_eq!(set(&world, region, b"s"), ["kept"], "region {region}");
+    }
+}

@@ -307,20 +307,36 @@ impl Shard {
             self.tasks.push_back(Task::ReadRow { peer, snapshot, key });
             return false;
         }
+        let mut reads = vec![self.read_row(peer, snapshot, key)];
+        for task in std::mem::take(&mut self.tasks) {
+            match task {
+                Task::ReadRow { peer, snapshot, key }
+                    if self.cache.row(&key).is_some_and(Row::is_complete) =>
+                {
+                    reads.push(self.read_row(peer, snapshot, key));
+                }
+                task => self.tasks.push_back(task),
+            }
+        }
+        // Only a commit tells that what was loaded is of our store still, not of an older or empty one in its place: the
+        // peer would take what is missing for removed. The commit is fenced, and a claim ends the snapshot.
+        let mut draft = Draft::new(&self.next, self.expiry_now());
+        draft.anyway = true;
+        let began = self.begin_commit(draft, Work::Task { task: Task::Clock }, out);
+        if let Some(last) = self.in_flight.back_mut() {
+            last.readers.extend(reads);
+        }
+        began
+    }
+
+    fn read_row(&self, peer: RegionId, snapshot: SnapshotId, key: Key) -> RowRead {
         let row = self.cache.row(&key).filter(|row| !row.is_empty()).cloned();
-        let read = RowRead {
+        RowRead {
             peer,
             snapshot,
             key,
             row,
-        };
-        if let Some(last) = self.in_flight.back_mut() {
-            last.readers.push(read);
-        } else {
-            let vector = self.done.vector.clone();
-            self.rows_read(vec![read], &vector);
         }
-        true
     }
 
     pub(super) fn rows_read(&mut self, reads: Vec<RowRead>, vector: &VersionVector) {
@@ -394,6 +410,10 @@ impl Shard {
         result: Result<Loaded, String>,
     ) {
         match result {
+            // That there are no more keys is for the receiver to believe: see Task::Confirm.
+            Ok(Loaded::Keys { keys, cursor: None }) => {
+                self.tasks.push_back(Task::Confirm { peer, snapshot, keys });
+            }
             Ok(Loaded::Keys { keys, cursor }) => self.exchange.keys(peer, snapshot, keys, cursor),
             // The snapshot stops; the exchange tries again when the stream is dialled anew.
             Ok(_) | Err(_) => self.exchange.keys(peer, snapshot, Vec::new(), Some(Vec::new())),

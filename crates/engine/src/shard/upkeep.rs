@@ -66,6 +66,13 @@ pub(super) enum Task {
         snapshot: SnapshotId,
         key: Key,
     },
+    /// The last page of our keys for a peer's snapshot. A commit comes first: were the store replaced under us while it
+    /// was read, the peer would take what is missing for removed. The commit is fenced; a claim ends the snapshot.
+    Confirm {
+        peer: RegionId,
+        snapshot: SnapshotId,
+        keys: Vec<Key>,
+    },
     /// Forget keys that expired everywhere.
     Purge { keys: Vec<Key> },
     /// Drop what is stable.
@@ -219,6 +226,7 @@ impl Shard {
                 Task::Gone { peer, key, v0 } => self.begin_gone(peer, key, v0, out),
                 Task::Joined { peer, v0 } => self.begin_joined(peer, v0, out),
                 Task::ReadRow { peer, snapshot, key } => self.begin_read_row(peer, snapshot, key, out),
+                Task::Confirm { peer, snapshot, keys } => self.begin_confirm(peer, snapshot, keys, out),
                 Task::Purge { keys } => self.begin_purge(keys, out),
                 Task::Collect { items } => self.begin_collect(items, out),
                 Task::Trim { trims } => self.begin_trim(trims, out),
@@ -254,6 +262,7 @@ impl Shard {
                     self.ask_garbage(out);
                 }
             }
+            Task::Confirm { peer, snapshot, keys } => self.exchange.keys(peer, snapshot, keys, None),
             Task::Trim { .. } => self.tell_log_starts(),
             Task::Open
             | Task::Inspect { .. }
@@ -525,6 +534,19 @@ impl Shard {
             },
             out,
         )
+    }
+
+    fn begin_confirm(
+        &mut self,
+        peer: RegionId,
+        snapshot: SnapshotId,
+        keys: Vec<Key>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let mut draft = Draft::new(&self.next, self.expiry_now());
+        draft.anyway = true;
+        let task = Task::Confirm { peer, snapshot, keys };
+        self.begin_commit(draft, Work::Task { task }, out)
     }
 
     fn begin_clock(&mut self, out: &mut Vec<Output>) -> bool {
