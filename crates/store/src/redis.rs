@@ -178,6 +178,18 @@ impl Store for RedisStore {
         })
     }
 
+    fn check(&self, shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let Some(writer) = self.writer(shard) else {
+                return Err(self.closed());
+            };
+            let (answer, checked) = oneshot::channel();
+            let sent = writer.send(Request::Check(answer)).await;
+            sent.map_err(|_| self.closed())?;
+            checked.await.map_err(|_| self.closed())?
+        })
+    }
+
     fn release(&self, shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let Some(writer) = self.writer(shard) else {

@@ -35,6 +35,15 @@ pub trait Store: Send + Sync + 'static {
     /// until it is claimed again.
     fn commit(&self, commit: Commit) -> BoxFuture<'static, Outcome>;
 
+    /// Asks whether the connection of the last claim still stands: commits say so themselves, but where none are made a
+    /// server may end, and come back with other data, unnoticed. A store in this process has no connection to lose.
+    ///
+    /// # Errors
+    /// It does not, or the shard is not claimed; see [`Error`]. Later commits are unknown until it is claimed again.
+    fn check(&self, _shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Reads metadata, log, indexes or a whole view. Sees every commit whose outcome was there before the call.
     ///
     /// # Errors

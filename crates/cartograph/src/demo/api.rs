@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
@@ -75,6 +75,23 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
     }
 }
 
+/// A body, whole; what is too long for one is refused in JSON, too.
+struct Whole(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        match Bytes::from_request(request, state).await {
+            Ok(body) => Ok(Self(body)),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Error::too_large(format!(
+                "the body has more than {BODY_BYTES_MAX} bytes"
+            ))),
+            Err(error) => Err(Error::bad_request(error.body_text())),
+        }
+    }
+}
+
 async fn index(State(demo): Shared) -> Html<String> {
     Html(page::index(&demo))
 }
@@ -93,7 +110,7 @@ async fn show_link(
 async fn change_link(
     State(demo): Shared,
     Named((from, to)): Named<(String, String)>,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Result<Json<LinkView>> {
     let link = demo.links.get(&from, &to)?;
     link.change(LinkPatch::parse(&body)?);
@@ -121,7 +138,7 @@ struct NewRegion {
     name: String,
 }
 
-async fn add_region(State(demo): Shared, body: Bytes) -> Result<Response> {
+async fn add_region(State(demo): Shared, Whole(body): Whole) -> Result<Response> {
     let new: NewRegion = serde_json::from_slice(&body).map_err(|error| {
         Error::bad_request(format!(
             r#"expected {{"name": "..."}}, a Google Cloud region such as europe-west4: {error}"#

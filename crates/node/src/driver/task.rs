@@ -66,6 +66,7 @@ pub(super) struct Task {
     time: Option<Boxed<TimeRead>>,
     info: Option<Boxed<Result<StoreInfo, cartograph_store::Error>>>,
     next_info_ms: u64,
+    check: Option<Boxed<Result<(), cartograph_store::Error>>>,
     next_time_ms: u64,
     next_tick_ms: u64,
     out: Vec<Output>,
@@ -102,6 +103,7 @@ impl Task {
             time: None,
             info: None,
             next_info_ms: 0,
+            check: None,
             next_time_ms: 0,
             next_tick_ms: 0,
             out: Vec::new(),
@@ -140,6 +142,7 @@ impl Task {
             if now_ms >= self.next_time_ms && self.time.is_none() {
                 self.next_time_ms = now_ms + TIME_EVERY_MS;
                 self.ask_time(now_ms);
+                self.begin_check();
             }
             if now_ms >= self.next_info_ms && self.info.is_none() {
                 self.next_info_ms = now_ms + INFO_EVERY_MS;
@@ -180,6 +183,10 @@ impl Task {
                     Ok(store_ms) => self.store_clock.read(store_ms, asked_ms, clock::monotonic_ms()),
                     Err(_) => self.handle(Input::StoreSuspect),
                 }
+            }
+            checked = ready_or_never(&mut self.check) => {
+                self.check = None;
+                self.checked(checked);
             }
             ask = inbox.recv() => match ask {
                 Some(ask) => self.ask(ask),
@@ -265,6 +272,23 @@ impl Task {
         self.inspections.retain(|_, reply| !reply.is_closed());
         let store = Arc::clone(&self.store);
         self.time = Some(Box::pin(async move { (store.time_ms().await, asked_ms) }));
+    }
+
+    /// Where nobody writes, no commit tells that the store has gone.
+    fn begin_check(&mut self) {
+        if self.check.is_none() && self.claim.is_none() && self.machine.is_claimed() {
+            let (store, shard) = (Arc::clone(&self.store), self.shard);
+            self.check = Some(Box::pin(async move { store.check(shard).await }));
+        }
+    }
+
+    fn checked(&mut self, checked: Result<(), cartograph_store::Error>) {
+        let Err(error) = checked else { return };
+        // A commit may have noticed first.
+        if self.claim.is_none() && self.machine.is_claimed() {
+            tracing::warn!(shard = %self.shard, %error, "the store's connection is lost");
+            self.handle(Input::StoreSuspect);
+        }
     }
 
     fn request_id(&mut self) -> RequestId {

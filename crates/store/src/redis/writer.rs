@@ -33,6 +33,7 @@ use crate::store::Durability;
 pub(crate) enum Request {
     Claim(oneshot::Sender<Result<Claim, Error>>),
     Commit(Box<Commit>, oneshot::Sender<Outcome>),
+    Check(oneshot::Sender<Result<(), Error>>),
     Release(oneshot::Sender<()>),
 }
 
@@ -100,6 +101,10 @@ impl Writer {
                 self.give_up("the shard was claimed anew");
                 let claim = self.claim().await;
                 let _ = answer.send(claim);
+            }
+            Request::Check(answer) => {
+                let checked = self.check().await;
+                let _ = answer.send(checked);
             }
             Request::Release(answer) => {
                 self.drain().await;
@@ -196,6 +201,25 @@ impl Writer {
     async fn drain(&mut self) {
         while let Some(replies) = self.in_flight.next().await {
             self.settle(replies).await;
+        }
+    }
+
+    /// Does the connection still stand? Commits in flight say so themselves, and nothing is to wait behind them.
+    async fn check(&mut self) -> Result<(), Error> {
+        if !self.waiting.is_empty() {
+            return Ok(());
+        }
+        let answered = match &mut self.connection {
+            Some(connection) => reply::ask(connection, &cmd("PING")).await,
+            None => Err(Fault::Broken(self.broken.clone())),
+        };
+        match answered {
+            // An error reply came over the connection, too: it stands.
+            Ok(_) | Err(Fault::Server(_)) => Ok(()),
+            Err(fault @ Fault::Broken(_)) => {
+                self.give_up("the connection to the store broke");
+                Err(self.endpoint.error(fault))
+            }
         }
     }
 

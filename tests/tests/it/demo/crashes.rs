@@ -68,11 +68,12 @@ async fn an_emptied_redis_is_filled_again_by_the_other_regions() {
     demo.converges().await;
     let before = demo.replica(US).await;
     demo.act(US, "store/wipe").await;
+    // Nobody writes: the node has to notice by itself.
+    demo.renewed(US, &before).await;
     let took = demo.ready(US).await;
-    println!("ready {took:?} after its Redis was emptied");
+    println!("ready {took:?} after its Redis was found empty");
     demo.converges().await;
     ledger.check(&demo).await;
-    assert_ne!(demo.replica(US).await, before);
     let load = Load::start(&demo);
     load.acknowledges(&ALL, 20).await;
     load.stop().await;
@@ -91,12 +92,11 @@ async fn a_redis_that_goes_back_in_time_gets_back_what_the_others_were_told() {
     demo.converges().await;
     let before = demo.replica(US).await;
     demo.act(US, "store/rollback").await;
+    let after = demo.renewed(US, &before).await;
     demo.ready(US).await;
     let took = demo.converges().await;
-    println!("converged {took:?} after the rollback");
+    println!("converged {took:?} after the rollback was noticed");
     ledger.check(&demo).await;
-    let after = demo.replica(US).await;
-    assert_ne!(after, before);
     let status = demo.status(EU).await;
     let vector = &status["shards"][0]["version_vector"];
     assert!(vector.get(&before).is_some(), "the others know the closed life");

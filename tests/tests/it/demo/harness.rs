@@ -247,6 +247,17 @@ impl Demo {
         status["shards"][0]["replica"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until another incarnation than `before` writes for a region, and says which.
+    pub(crate) async fn renewed(&self, region: usize, before: &str) -> String {
+        let mut replica = before.to_owned();
+        eventually("a new incarnation has begun", WAIT_MAX, async || {
+            replica = self.replica(region).await;
+            replica != before
+        })
+        .await;
+        replica
+    }
+
     /// A counter or gauge of a region's node, all labels together.
     pub(crate) async fn metric(&self, region: usize, name: &str) -> f64 {
         let text = self.regions[region]

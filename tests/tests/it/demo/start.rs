@@ -14,7 +14,7 @@ async fn a_second_demo_on_the_same_ports_names_them_and_leaves_the_first_alone()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
-    for port in [demo.base, demo.base + 1, demo.base + 103, demo.base + 302] {
+    for port in [demo.base, demo.base + 1, demo.base + 203, demo.base + 302] {
         assert!(said.contains(&format!("port {port} is in use")), "{port}: {said}");
     }
     demo.regions[0].adds("cart", "line", 1).await;
