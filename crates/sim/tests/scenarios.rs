@@ -1,5 +1,10 @@
 //! Stories that once went wrong, told step by step, and what no random history tells for certain.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use cartograph_crdt::ShardId;
 use cartograph_engine::api::{Event, RequestId};
