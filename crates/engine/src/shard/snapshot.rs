@@ -309,13 +309,12 @@ impl Shard {
         }
         let mut reads = vec![self.read_row(peer, snapshot, key)];
         for task in std::mem::take(&mut self.tasks) {
-            match task {
-                Task::ReadRow { peer, snapshot, key }
-                    if self.cache.row(&key).is_some_and(Row::is_complete) =>
-                {
-                    reads.push(self.read_row(peer, snapshot, key));
-                }
-                task => self.tasks.push_back(task),
+            if let Task::ReadRow { peer, snapshot, key } = &task
+                && self.cache.row(key).is_some_and(Row::is_complete)
+            {
+                reads.push(self.read_row(*peer, *snapshot, key.clone()));
+            } else {
+                self.tasks.push_back(task);
             }
         }
         // Only a commit tells that what was loaded is of our store still, not of an older or empty one in its place: the
