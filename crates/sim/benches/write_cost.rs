@@ -10,6 +10,13 @@
 //!
 //! `cargo bench -p cartograph-sim --bench write_cost -- [memory|redis] [--rounds N] [--size-max N]`
 #![allow(
+    dead_code,
+    clippy::pedantic,
+    clippy::unchecked_time_subtraction,
+    clippy::wildcard_enum_match_arm,
+    reason = "a benchmark: its rig is shared with others"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
