@@ -25,6 +25,7 @@ fn case(what: impl Into<String>, request: Request, status: u16, code: &'static s
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes")]
 fn item(quantity: Value) -> Request {
     Request::new("POST", ITEMS).json(&json!({"sku": "tea", "quantity": quantity}))
 }

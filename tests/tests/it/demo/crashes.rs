@@ -167,7 +167,7 @@ async fn a_node_that_is_asked_to_stop_answers_what_it_began_and_ends_well() {
     println!("the demo says {}", view.text());
     // An exit code other than 0 would be named here.
     let exit = view.json()["exit"].clone();
-    assert!(exit.is_null() || exit.as_str().unwrap().contains("0"), "{exit}");
+    assert!(exit.is_null() || exit.as_str().unwrap().contains('0'), "{exit}");
     load.acknowledges(&OTHERS, 20).await;
     demo.act(US, "start").await;
     load.acknowledges(&ALL, 20).await;

@@ -235,9 +235,10 @@ impl Demo {
             if verdict.json()["converged"] == true {
                 return started.elapsed();
             }
-            if started.elapsed() >= CONVERGE_MAX {
-                panic!("no convergence within {CONVERGE_MAX:?}: {verdict:?}");
-            }
+            assert!(
+                started.elapsed() < CONVERGE_MAX,
+                "no convergence within {CONVERGE_MAX:?}: {verdict:?}"
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -242,7 +242,7 @@ impl Shopper {
             self.ledger.added(&cart, &sku, quantity, outcome);
             whole &= outcome == Outcome::Done;
         }
-        if n % 3 == 0 && whole {
+        if n.is_multiple_of(3) && whole {
             let outcome = self.sends(&remove(&cart, &sku)).await;
             self.ledger.removed(&cart, &sku, outcome);
         }
