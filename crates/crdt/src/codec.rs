@@ -5,6 +5,9 @@
 //! 2 is no longer maintained (docs/adr/0006); what stands here could be replaced without touching anything else.
 
 use bincode::config;
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 /// The most bytes one blob may decode to: larger than the largest entry, small enough to refuse nonsense.
@@ -48,6 +51,61 @@ pub enum Error {
         count: usize,
     },
 }
+
+/// A number in as few bytes as it needs, seven bits a byte, low bits first (LEB128).
+///
+/// `bincode`'s own numbers take 1, 3, 5 or 9 bytes; sequences and clock readings lie badly in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compact(pub(crate) u64);
+
+impl Compact {
+    /// `to` less `from`; small where they lie close together, whichever is greater. Never loses anything.
+    pub(crate) fn difference(from: u64, to: u64) -> Self {
+        let n = to.wrapping_sub(from).cast_signed();
+        // The sign goes to the lowest bit.
+        Compact((n << 1 ^ n >> 63).cast_unsigned())
+    }
+
+    /// What [`Compact::difference`] was taken to.
+    pub(crate) fn added_to(self, from: u64) -> u64 {
+        let sign = (self.0 & 1).wrapping_neg();
+        from.wrapping_add(self.0 >> 1 ^ sign)
+    }
+}
+
+impl Encode for Compact {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let mut rest = self.0;
+        loop {
+            let [low, ..] = rest.to_le_bytes();
+            rest >>= 7;
+            if rest == 0 {
+                return (low & 0x7f).encode(encoder);
+            }
+            (low | 0x80).encode(encoder)?;
+        }
+    }
+}
+
+impl<C> Decode<C> for Compact {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let mut n = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = u8::decode(decoder)?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            n |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(Compact(n));
+            }
+        }
+        Err(DecodeError::Other("a number has more than 64 bits"))
+    }
+}
+
+bincode::impl_borrow_decode!(Compact);
 
 fn configuration() -> impl config::Config {
     config::standard().with_limit::<BLOB_BYTES_MAX>()
@@ -116,6 +174,32 @@ mod tests {
             }
         );
         assert!(error.to_string().contains("format version 1"));
+    }
+
+    #[test]
+    fn numbers_take_a_byte_for_seven_bits_and_differences_never_lose_anything() {
+        for (n, bytes) in [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (10_000_000, 4),
+            (1_800_000_000_000, 6),
+            (u64::MAX, 10),
+        ] {
+            let blob = encode("a number", 1, &Compact(n)).unwrap();
+            assert_eq!(blob.len(), 1 + bytes, "{n}");
+            assert_eq!(decode::<Compact>("a number", 1, &blob), Ok(Compact(n)));
+        }
+        let ends = [0, 1, 63, 1 << 40, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX];
+        for (from, to) in ends.iter().flat_map(|a| ends.iter().map(move |b| (*a, *b))) {
+            assert_eq!(Compact::difference(from, to).added_to(from), to);
+        }
+        assert_eq!(Compact::difference(100, 37), Compact(125));
+        let too_wide = [&[1][..], &[0xff; 9], &[2]].concat();
+        assert!(matches!(
+            decode::<Compact>("x", 1, &too_wide),
+            Err(Error::Damaged { .. })
+        ));
     }
 
     #[test]
