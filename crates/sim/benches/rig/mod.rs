@@ -100,11 +100,6 @@ impl Rig {
         assert_eq!(self.answered, self.requests, "every request is answered");
     }
 
-    /// The store.
-    pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
-    }
-
     fn drain(&mut self) {
         loop {
             while let Some(input) = self.inputs.pop_front() {

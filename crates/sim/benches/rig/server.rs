@@ -1,4 +1,5 @@
 //! A private Redis to measure, and a connection of our own to ask it things that a store has no business to ask.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,6 +25,28 @@ pub enum Answer {
     Text(String),
     Integer(u64),
     List(Vec<Answer>),
+}
+
+impl Answer {
+    /// As a number.
+    pub fn number(&self) -> u64 {
+        match self {
+            Answer::Integer(n) => *n,
+            other => panic!("not a number: {other:?}"),
+        }
+    }
+
+    /// As a list of texts.
+    pub fn texts(self) -> Vec<String> {
+        let Answer::List(list) = self else {
+            panic!("not a list: {self:?}");
+        };
+        let text = |a| match a {
+            Answer::Text(text) => text,
+            other => panic!("not a text: {other:?}"),
+        };
+        list.into_iter().map(text).collect()
+    }
 }
 
 impl Server {
@@ -80,10 +103,7 @@ impl Server {
 
     /// The same, where the answer is a number.
     pub fn number(&mut self, line: &str) -> u64 {
-        match self.ask(line) {
-            Answer::Integer(n) => n,
-            other => panic!("{line}: {other:?}"),
-        }
+        self.ask(line).number()
     }
 
     /// The same, where the answer is text.
