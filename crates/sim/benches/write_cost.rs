@@ -231,10 +231,10 @@ fn measure(
                 while commands.peek().is_some() {
                     rig.run(commands.by_ref().take(usize::try_from(batch).unwrap()));
                 }
-                let mut took = vec![rig.spent.engine - before.engine];
+                let mut took = vec![rig.spent.engine.saturating_sub(before.engine)];
                 match (cpu, server) {
-                    (Some(cpu), Some(server)) => took.push(server.cpu() - cpu),
-                    _ => took.push(rig.spent.store - before.store),
+                    (Some(cpu), Some(server)) => took.push(server.cpu().saturating_sub(cpu)),
+                    _ => took.push(rig.spent.store.saturating_sub(before.store)),
                 }
                 table.add(op_at, at, &took, WINDOW);
             }

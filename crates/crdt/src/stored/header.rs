@@ -62,7 +62,7 @@ impl Encode for StoredHeader {
             Compact(counter.wrapping_mul(8) | ty.index() as u64).encode(encoder)?;
         }
         for StoredExpiry(dot, at) in self.expires.iter().chain(&self.restates) {
-            Compact(dot.word() * 2 | u64::from(at.is_some())).encode(encoder)?;
+            Compact((dot.word() * 2) | u64::from(at.is_some())).encode(encoder)?;
             dot.encode_rest(encoder)?;
             if let Some(at) = at {
                 Compact::difference(last, *at).encode(encoder)?;

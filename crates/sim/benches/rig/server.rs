@@ -11,7 +11,7 @@ use cartograph_store::{RedisConfig, RedisStore};
 
 /// A private server, without an append-only file.
 pub struct Server {
-    server: PrivateServer,
+    process: PrivateServer,
     connection: BufReader<TcpStream>,
     _directory: tempfile::TempDir,
     /// Its version.
@@ -30,10 +30,18 @@ pub enum Answer {
 impl Answer {
     /// As a number.
     pub fn number(&self) -> u64 {
-        match self {
-            Answer::Integer(n) => *n,
-            other => panic!("not a number: {other:?}"),
-        }
+        let Answer::Integer(n) = self else {
+            panic!("not a number: {self:?}");
+        };
+        *n
+    }
+
+    /// As text.
+    pub fn text(self) -> String {
+        let Answer::Text(text) = self else {
+            panic!("not a text: {self:?}");
+        };
+        text
     }
 
     /// As a list of texts.
@@ -41,11 +49,7 @@ impl Answer {
         let Answer::List(list) = self else {
             panic!("not a list: {self:?}");
         };
-        let text = |a| match a {
-            Answer::Text(text) => text,
-            other => panic!("not a text: {other:?}"),
-        };
-        list.into_iter().map(text).collect()
+        list.into_iter().map(Answer::text).collect()
     }
 }
 
@@ -57,7 +61,7 @@ impl Server {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
         stream.set_nodelay(true).unwrap();
         Server {
-            server,
+            process: server,
             connection: BufReader::new(stream),
             _directory: directory,
             version: program.version,
@@ -66,15 +70,15 @@ impl Server {
 
     /// A store in it.
     pub fn store(&self) -> Arc<RedisStore> {
-        let mut config = RedisConfig::new(self.server.url());
-        config.commit_timeout = Duration::from_secs(60);
-        config.read_timeout = Duration::from_secs(60);
+        let mut config = RedisConfig::new(self.process.url());
+        config.commit_timeout = Duration::from_mins(1);
+        config.read_timeout = Duration::from_mins(1);
         Arc::new(RedisStore::new(config).unwrap())
     }
 
     /// CPU time of its main thread so far.
     pub fn cpu(&self) -> Duration {
-        let pid = self.server.pid();
+        let pid = self.process.pid();
         let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
         Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
     }
@@ -108,10 +112,7 @@ impl Server {
 
     /// The same, where the answer is text.
     pub fn text(&mut self, line: &str) -> String {
-        match self.ask(line) {
-            Answer::Text(text) => text,
-            other => panic!("{line}: {other:?}"),
-        }
+        self.ask(line).text()
     }
 
     /// `used_memory`, bytes.
