@@ -667,25 +667,49 @@ impl Row {
     }
 
     /// Roughly how many bytes the loaded part takes in memory.
+    ///
+    /// # Cost
+    /// O(loaded elements); one element's part is [`Row::element_weight`].
     pub fn weight(&self) -> usize {
-        let weigh = |(id, e): (&ElementId, &Element)| {
-            let state = match e {
-                Element::Member(m) => m.dots().len() * 32,
-                Element::Ranks(r) => r.ranked().len() * 40,
-                Element::Number(n) => {
-                    let written = n.register.written().iter().map(|w| match &w.value {
-                        Value::Bytes(b) => 72 + b.len(),
-                        Value::Score(_) => 72,
-                    });
-                    160 + written.sum::<usize>()
-                        + n.counter.cells().len() * 160
-                        + n.imports.cells().len() * 320
-                }
-            };
-            72 + id.name.len() + state
-        };
-        320 + self.elements.iter().map(weigh).sum::<usize>()
+        320 + self.elements.iter().map(|(id, e)| weigh(id, e)).sum::<usize>()
     }
+
+    /// Roughly how many bytes one element takes in memory; 0 if it is not here.
+    pub fn element_weight(&self, id: &ElementId) -> usize {
+        self.elements.get(id).map_or(0, |e| weigh(id, e))
+    }
+
+    /// By how much the loaded part grew in memory by what was touched, unless it was all dropped.
+    ///
+    /// # Cost
+    /// O(elements touched).
+    pub fn weight_gained(&self, touched: &Touched) -> isize {
+        let gained = |(id, before): (&ElementId, &Element)| {
+            // A complete row does not keep empty elements.
+            let was = if before.is_empty() && self.complete {
+                0
+            } else {
+                weigh(id, before)
+            };
+            self.element_weight(id).cast_signed() - was.cast_signed()
+        };
+        touched.elements.iter().map(gained).sum()
+    }
+}
+
+fn weigh(id: &ElementId, element: &Element) -> usize {
+    let state = match element {
+        Element::Member(m) => m.dots().len() * 32,
+        Element::Ranks(r) => r.ranked().len() * 40,
+        Element::Number(n) => {
+            let written = n.register.written().iter().map(|w| match &w.value {
+                Value::Bytes(b) => 72 + b.len(),
+                Value::Score(_) => 72,
+            });
+            160 + written.sum::<usize>() + n.counter.cells().len() * 160 + n.imports.cells().len() * 320
+        }
+    };
+    72 + id.name.len() + state
 }
 
 /// The type that a key with this header and summary shows: see [`Row::shown_type`].

@@ -49,11 +49,6 @@ pub(crate) fn writes(
         let Some(row) = cache.row_mut(&key) else { continue };
         row.summary.changed = batch.0;
         let change = metadata(&key, row, &before, table)?;
-        let bytes = change
-            .elements
-            .iter()
-            .map(|(id, b)| id.name.len() + b.as_ref().map_or(0, Vec::len))
-            .sum();
         indexes(&key, row, &before, batch, &mut out);
         if key.starts_with(SYSTEM_PREFIX) {
             out.system = true;
@@ -61,7 +56,7 @@ pub(crate) fn writes(
             view(&key, row, &before, now_ms, &mut out);
         }
         out.metadata.push(change);
-        cache.changed(&key, batch, bytes);
+        cache.changed(&key, batch, &before.touched);
     }
     Ok(out)
 }

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use cartograph_crdt::Row;
+use cartograph_crdt::{Row, Touched};
 use cartograph_replica::{BatchId, Key};
 
-/// What a row costs besides its blobs, roughly, in bytes.
-const ROW_BYTES: usize = 600;
+/// What a row costs here besides itself, roughly, in bytes.
+const ROW_BYTES: usize = 280;
 
 /// One row, and what the cache must know of it.
 #[derive(Debug, Default)]
@@ -68,10 +68,10 @@ impl Cache {
         }
     }
 
-    /// Adds a row that was loaded; `bytes` is the size of its blobs.
-    pub(crate) fn insert(&mut self, key: &[u8], row: Row, bytes: usize) {
+    /// Adds a row that was loaded.
+    pub(crate) fn insert(&mut self, key: &[u8], row: Row) {
         self.clock += 1;
-        let weight = ROW_BYTES + bytes * 4;
+        let weight = ROW_BYTES + row.weight();
         self.weight += weight;
         let cached = Cached {
             row,
@@ -86,20 +86,27 @@ impl Cache {
         }
     }
 
-    /// A commit changed the row, writing blobs of `bytes` bytes.
-    pub(crate) fn changed(&mut self, key: &[u8], batch: BatchId, bytes: usize) {
+    /// A commit changed the row. Its elements may be a million: only what was touched is weighed again.
+    pub(crate) fn changed(&mut self, key: &[u8], batch: BatchId, touched: &Touched) {
         if let Some(cached) = self.rows.get_mut(key) {
             cached.pinned = batch;
-            cached.weight += bytes * 4;
-            self.weight += bytes * 4;
+            let weight = if touched.dropped.is_some() {
+                ROW_BYTES + cached.row.weight()
+            } else {
+                cached
+                    .weight
+                    .saturating_add_signed(cached.row.weight_gained(touched))
+            };
+            let old = std::mem::replace(&mut cached.weight, weight);
+            self.weight = self.weight.saturating_sub(old) + weight;
         }
     }
 
-    /// More of a row was loaded.
+    /// More of a row was loaded: this much.
     pub(crate) fn grew(&mut self, key: &[u8], bytes: usize) {
         if let Some(cached) = self.rows.get_mut(key) {
-            cached.weight += bytes * 4;
-            self.weight += bytes * 4;
+            cached.weight += bytes;
+            self.weight += bytes;
         }
     }
 
@@ -141,21 +148,66 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use cartograph_crdt::causal::Origin;
+    use cartograph_crdt::{Dot, Effect, ElementId, Hlc, Observed, ReplicaId, Sequence, VersionVector};
+
     use super::*;
 
     #[test]
     fn the_least_recently_used_rows_go_but_never_those_of_a_commit_in_flight() {
-        let mut cache = Cache::new(3 * ROW_BYTES);
+        let mut cache = Cache::new(3 * (ROW_BYTES + Row::absent().weight()));
         for key in [b"a", b"b", b"c", b"d"] {
-            cache.insert(key, Row::absent(), 0);
+            cache.insert(key, Row::absent());
         }
-        cache.changed(b"a", BatchId(7), 0);
+        cache.changed(b"a", BatchId(7), &Touched::default());
         cache.touch(b"b");
         cache.evict(BatchId(6), |_| false);
         assert!(cache.row(b"a").is_some() && cache.row(b"b").is_some() && cache.row(b"c").is_none());
-        cache.insert(b"e", Row::absent(), 0);
+        cache.insert(b"e", Row::absent());
         cache.evict(BatchId(7), |_| false);
         assert!(cache.row(b"a").is_none());
         assert_eq!(cache.len(), 3);
+    }
+
+    fn effect(cache: &mut Cache, sequence: u64, effect: &Effect) {
+        let context = VersionVector::new();
+        let dot = Dot::new(ReplicaId::new(1, 1), Sequence::new(sequence).unwrap(), 0);
+        let hlc = Hlc::default();
+        let origin = Origin {
+            dot,
+            hlc,
+            context: &context,
+        };
+        let mut touched = Touched::default();
+        cache.row_mut(b"k").unwrap().apply(effect, &origin, &mut touched);
+        cache.changed(b"k", BatchId(sequence), &touched);
+    }
+
+    /// Each write used to add the bytes that it wrote, so that a key written to without end pushed all others out.
+    #[test]
+    fn a_row_weighs_what_it_holds_however_often_it_is_written_to() {
+        let mut cache = Cache::new(1 << 20);
+        cache.insert(b"k", Row::absent());
+        let weighed = |cache: &Cache| ROW_BYTES + cache.row(b"k").unwrap().weight();
+        let add = |name: &str| Effect::Add {
+            element: ElementId::member(name.as_bytes()),
+        };
+        let empty = cache.weight;
+        effect(&mut cache, 1, &add("a"));
+        effect(&mut cache, 2, &add("b"));
+        let two = cache.weight;
+        assert!(two > empty + 100 && two == weighed(&cache));
+        for sequence in 3..1_000 {
+            effect(&mut cache, sequence, &add("a"));
+        }
+        assert_eq!((cache.weight, weighed(&cache)), (two, two));
+        let removed = Effect::Remove {
+            element: ElementId::member(b"a"),
+            observed: Observed::default(),
+        };
+        effect(&mut cache, 1_000, &removed);
+        assert!(cache.weight < two && cache.weight == weighed(&cache));
+        effect(&mut cache, 1_001, &Effect::Delete { observed: Vec::new() });
+        assert_eq!(cache.weight, empty);
     }
 }

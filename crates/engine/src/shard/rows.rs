@@ -130,19 +130,18 @@ impl Shard {
     }
 
     fn supply(&mut self, key: &Key, stored: &StoredRow, all: bool) -> Result<(), Error> {
-        let bytes = stored.header.len()
-            + stored.summary.len()
-            + stored
-                .elements
-                .iter()
-                .map(|(_, b)| b.as_ref().map_or(0, Vec::len))
-                .sum::<usize>();
         let elements = decode_elements(stored, &self.table)?;
         match self.cache.row_mut(key) {
             // Dropped whole meanwhile: what was read is from before.
             Some(row) if row.is_complete() => {}
             Some(row) => {
+                let weighed = |row: &Row| -> usize {
+                    let loaded = stored.elements.iter();
+                    loaded.map(|(id, _)| row.element_weight(id)).sum()
+                };
+                let before = weighed(row);
                 row.supply(elements, all);
+                let bytes = weighed(row).saturating_sub(before);
                 self.cache.grew(key, bytes);
             }
             None => {
@@ -158,7 +157,7 @@ impl Shard {
                 let none = summary.types() == 0 && summary.counters == 0;
                 let mut row = Row::loaded(header, summary, [], false);
                 row.supply(elements, all || none);
-                self.cache.insert(key, row, bytes);
+                self.cache.insert(key, row);
             }
         }
         Ok(())

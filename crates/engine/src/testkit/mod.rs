@@ -194,12 +194,12 @@ impl Replica {
     /// Brings exactly what is wanted into the cache.
     fn load(&self, cache: &mut Cache, want: &Want) {
         let Some(stored) = self.rows.get(&want.key) else {
-            cache.insert(&want.key, Row::absent(), 0);
+            cache.insert(&want.key, Row::absent());
             return;
         };
         if cache.row(&want.key).is_none() {
             let row = Row::loaded(stored.header.clone(), stored.summary.clone(), [], false);
-            cache.insert(&want.key, row, 0);
+            cache.insert(&want.key, row);
         }
         let all = stored.elements().map(|(id, e)| (id.clone(), Some(e.clone())));
         let some = want

@@ -100,11 +100,6 @@ impl Rig {
         assert_eq!(self.answered, self.requests, "every request is answered");
     }
 
-    /// The store.
-    pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
-    }
-
     fn drain(&mut self) {
         loop {
             while let Some(input) = self.inputs.pop_front() {
@@ -115,7 +110,7 @@ impl Rig {
             };
             let before = thread_cpu();
             let outcome = self.runtime.block_on(commit);
-            self.spent.store += thread_cpu() - before;
+            self.spent.store += thread_cpu().saturating_sub(before);
             assert_eq!(outcome, Outcome::Committed);
             self.batches += 1;
             self.inputs.push_back(Input::Committed { batch, outcome });
@@ -136,7 +131,7 @@ impl Rig {
         let mut out = Vec::new();
         let before = thread_cpu();
         self.shard.handle(input, now, &mut out);
-        self.spent.engine += thread_cpu() - before;
+        self.spent.engine += thread_cpu().saturating_sub(before);
         self.perform(out);
     }
 
@@ -174,6 +169,6 @@ impl Rig {
                 | Output::Event(_) => {}
             }
         }
-        self.spent.store += thread_cpu() - before;
+        self.spent.store += thread_cpu().saturating_sub(before);
     }
 }

@@ -1,4 +1,5 @@
 //! A private Redis to measure, and a connection of our own to ask it things that a store has no business to ask.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +11,7 @@ use cartograph_store::{RedisConfig, RedisStore};
 
 /// A private server, without an append-only file.
 pub struct Server {
-    server: PrivateServer,
+    process: PrivateServer,
     connection: BufReader<TcpStream>,
     _directory: tempfile::TempDir,
     /// Its version.
@@ -26,6 +27,32 @@ pub enum Answer {
     List(Vec<Answer>),
 }
 
+impl Answer {
+    /// As a number.
+    pub fn number(&self) -> u64 {
+        let Answer::Integer(n) = self else {
+            panic!("not a number: {self:?}");
+        };
+        *n
+    }
+
+    /// As text.
+    pub fn text(self) -> String {
+        let Answer::Text(text) = self else {
+            panic!("not a text: {self:?}");
+        };
+        text
+    }
+
+    /// As a list of texts.
+    pub fn texts(self) -> Vec<String> {
+        let Answer::List(list) = self else {
+            panic!("not a list: {self:?}");
+        };
+        list.into_iter().map(Answer::text).collect()
+    }
+}
+
 impl Server {
     pub fn start() -> Self {
         let program = launcher::find().unwrap();
@@ -34,7 +61,7 @@ impl Server {
         let stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
         stream.set_nodelay(true).unwrap();
         Server {
-            server,
+            process: server,
             connection: BufReader::new(stream),
             _directory: directory,
             version: program.version,
@@ -43,15 +70,15 @@ impl Server {
 
     /// A store in it.
     pub fn store(&self) -> Arc<RedisStore> {
-        let mut config = RedisConfig::new(self.server.url());
-        config.commit_timeout = Duration::from_secs(60);
-        config.read_timeout = Duration::from_secs(60);
+        let mut config = RedisConfig::new(self.process.url());
+        config.commit_timeout = Duration::from_mins(1);
+        config.read_timeout = Duration::from_mins(1);
         Arc::new(RedisStore::new(config).unwrap())
     }
 
     /// CPU time of its main thread so far.
     pub fn cpu(&self) -> Duration {
-        let pid = self.server.pid();
+        let pid = self.process.pid();
         let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
         Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
     }
@@ -80,18 +107,12 @@ impl Server {
 
     /// The same, where the answer is a number.
     pub fn number(&mut self, line: &str) -> u64 {
-        match self.ask(line) {
-            Answer::Integer(n) => n,
-            other => panic!("{line}: {other:?}"),
-        }
+        self.ask(line).number()
     }
 
     /// The same, where the answer is text.
     pub fn text(&mut self, line: &str) -> String {
-        match self.ask(line) {
-            Answer::Text(text) => text,
-            other => panic!("{line}: {other:?}"),
-        }
+        self.ask(line).text()
     }
 
     /// `used_memory`, bytes.
