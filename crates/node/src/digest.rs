@@ -26,6 +26,11 @@ use crate::driver::ShardHandle;
 /// How often a digest is taken again because something was written meanwhile.
 const ATTEMPTS: usize = 3;
 
+/// How often a broken view must look the same before it is taken for one, and the pause between: longer together than
+/// a commit takes.
+const LOOKS: usize = 3;
+const LOOK_PAUSE: Duration = Duration::from_millis(150);
+
 /// Keys read at the same time.
 const AT_ONCE: usize = 16;
 
@@ -260,12 +265,16 @@ impl Place {
         Ok(shown.and_then(|s| s.unless_expired(as_of_ms)))
     }
 
-    /// Is this key's view what its metadata says? A difference must be seen twice, around an unchanged row, so that a
-    /// commit or an expiry in between is not taken for damage.
+    /// Is this key's view what its metadata says? The two are not read at one instant, and a row may be ahead of a view
+    /// whose commit is on its way: only a difference that stays the same, view and row, from look to look is damage.
     pub(crate) async fn is_whole(&self, key: &Key) -> Result<bool> {
-        for _ in 0..2 {
-            let (view, wanted) = self.both(key).await?;
-            if view == wanted {
+        let first = self.both(key).await?;
+        if first.0 == first.1 {
+            return Ok(true);
+        }
+        for _ in 1..LOOKS {
+            tokio::time::sleep(LOOK_PAUSE).await;
+            if self.both(key).await? != first {
                 return Ok(true);
             }
         }

@@ -41,8 +41,8 @@ fn whole() -> Vec<(String, i64)> {
 #[tokio::test]
 async fn the_next_write_finds_the_damage_and_builds_on_what_was_promised() {
     // The scrub would be there first.
-    let scrub = [("CARTOGRAPH_LIMITS_SCRUB_KEYS_PER_SECOND", "0")];
-    let demo = Demo::start_with(&["--store", "redis"], &scrub).await;
+    let demo = Demo::start().await;
+    demo.limit("scrub_keys_per_second = 0").await;
     // A field with another value changes neither type nor count: that is the scrub's to find.
     let found_by_writes = ["deleted", "field-gone", "field-more", "retyped"];
     let kinds = KINDS.iter().filter(|(kind, _)| found_by_writes.contains(kind));

@@ -5,7 +5,7 @@ use super::load::Load;
 
 #[tokio::test]
 async fn an_embedded_store_keeps_every_acknowledged_write_through_kills() {
-    let demo = Demo::start_with(&["--store", "embedded"], &[]).await;
+    let demo = Demo::start_with(&["--store", "embedded"]).await;
     let load = Load::start(&demo);
     load.acknowledges(&[US, EU, ASIA], 30).await;
     let before = demo.replica(US).await;
@@ -29,7 +29,7 @@ async fn an_embedded_store_keeps_every_acknowledged_write_through_kills() {
 
 #[tokio::test]
 async fn an_embedded_store_set_back_or_emptied_gets_back_what_the_others_were_told() {
-    let demo = Demo::start_with(&["--store", "embedded"], &[]).await;
+    let demo = Demo::start_with(&["--store", "embedded"]).await;
     let load = Load::start(&demo);
     load.acknowledges(&[US, EU, ASIA], 20).await;
     demo.act(US, "store/snapshot").await;

@@ -114,10 +114,9 @@ pub(crate) fn command(base: u16, dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn spawn(base: u16, dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+fn spawn(base: u16, dir: &TempDir, arguments: &[&str]) -> Child {
     let log = File::create(dir.path().join("demo.log")).unwrap();
     command(base, &dir.path().join("data"), arguments)
-        .envs(variables.iter().copied())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
@@ -127,16 +126,16 @@ fn spawn(base: u16, dir: &TempDir, arguments: &[&str], variables: &[(&str, &str)
 impl Demo {
     /// Three regions, each in front of a Redis of its own.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&["--store", "redis"], &[]).await
+        Self::start_with(&["--store", "redis"]).await
     }
 
-    /// With these arguments, and these variables for it and its nodes.
-    pub(crate) async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    /// With these arguments.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
         let mut refused = Vec::new();
         loop {
             let (base, slot) = slot(&refused);
             let dir = tempfile::tempdir().unwrap();
-            let child = spawn(base, &dir, arguments, variables);
+            let child = spawn(base, &dir, arguments);
             let mut demo = Demo {
                 child,
                 base,
@@ -180,6 +179,17 @@ impl Demo {
             redis: port(&r["ports"]["redis"]),
         };
         self.regions = list.as_array().unwrap().iter().map(region).collect();
+    }
+
+    /// Starts every node anew with one more limit in its settings.
+    pub(crate) async fn limit(&self, setting: &str) {
+        for (number, region) in self.regions.iter().enumerate() {
+            let file = self.dir.path().join("data").join(&region.name).join("node.toml");
+            let settings = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{settings}\n[limits]\n{setting}\n")).unwrap();
+            self.act(number, "kill").await;
+            self.act(number, "start").await;
+        }
     }
 
     /// Asks the control API.
@@ -300,7 +310,7 @@ impl Demo {
     /// Stops it, and starts another over the same data.
     pub(crate) async fn restart(mut self) -> Self {
         self.ends().await;
-        self.child = spawn(self.base, &self.dir, &[], &[]);
+        self.child = spawn(self.base, &self.dir, &[]);
         assert!(
             self.serves().await,
             "the demo did not start again:\n{}",

@@ -8,14 +8,14 @@ use super::harness::{ASIA, Demo, EU, US, WAIT_MAX, add, eventually};
 use super::load::{Ledger, Outcome, write};
 
 /// The smallest cap that a node takes.
-const CAP: &str = "1048576";
+const CAP: u64 = 1 << 20;
 const CARTS: usize = 8;
 const LINES: usize = 600;
 
 #[tokio::test]
 async fn a_region_behind_the_cap_catches_up_from_a_snapshot() {
-    let variables = [("CARTOGRAPH_LIMITS_LOG_BYTES_MAX", CAP)];
-    let demo = Demo::start_with(&["--store", "redis"], &variables).await;
+    let demo = Demo::start().await;
+    demo.limit(&format!("log_bytes_max = {CAP}")).await;
     demo.regions[ASIA].adds("cart-0", "seen-by-all", 1).await;
     demo.converges().await;
     demo.isolate(ASIA).await;
@@ -50,7 +50,7 @@ async fn a_region_behind_the_cap_catches_up_from_a_snapshot() {
     let mut log = serde_json::Value::Null;
     eventually("the log is within its cap", WAIT_MAX, async || {
         log = demo.status(US).await["log"].clone();
-        log["bytes"].as_u64().unwrap() <= 1 << 20
+        log["bytes"].as_u64().unwrap() <= CAP
     })
     .await;
     println!("the log after it: {log}");

@@ -39,6 +39,10 @@ async fn no_acknowledged_write_is_lost_in_any_partition() {
     let took = demo.converges().await;
     println!("converged {took:?} after the heal");
     ledger.check(&demo).await;
+    for region in ALL {
+        let repairs = demo.metric(region, "cartograph_view_repairs_total").await;
+        assert!(repairs == 0.0, "nobody broke a view, and {repairs} were repaired");
+    }
     demo.stop().await;
 }
 
