@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cartograph_crdt::{
-    Effect, Element, ElementId, Exact, Header, Hlc, Needs, Observed, Position, ReplicaId, Row, Sequence,
-    Summary, Touched, Type, Value, VersionVector,
+    Dot, Effect, Element, ElementId, Exact, Header, Hlc, Needs, Observed, Origin, Position, ReplicaId, Row,
+    Sequence, Summary, Touched, Type, Value, VersionVector,
 };
 use cartograph_replica::{Entry, Key};
 
@@ -453,16 +453,13 @@ impl<'a> Writer<'a> {
         let now = self.setting.now_ms;
         let row = self.header(key)?;
         let ahead = row.header.ahead.clone();
-        let scope = self.scope(key, &ahead);
-        let entry = Entry {
-            replica: self.setting.me,
-            sequence: self.sequence,
+        let scope = self.scope(&ahead);
+        let index = u32::try_from(self.effects.len()).unwrap_or(u32::MAX);
+        let origin = Origin {
+            dot: Dot::new(self.setting.me, self.sequence, index),
             hlc: self.hlc,
-            context: Arc::clone(&self.setting.context),
-            ahead: Vec::new(),
-            effects: Vec::new(),
+            context: &scope,
         };
-        let origin = entry.origin(self.effects.len(), &scope);
         let row = self.header(key)?;
         match row.lacks(&effect, &origin) {
             Needs::Nothing if !view_needs_all(row, &effect, now) => {}
@@ -489,7 +486,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn scope(&self, _key: &[u8], ahead: &VersionVector) -> Arc<VersionVector> {
+    fn scope(&self, ahead: &VersionVector) -> Arc<VersionVector> {
         if ahead.is_empty() {
             return Arc::clone(&self.setting.context);
         }
