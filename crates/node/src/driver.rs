@@ -55,12 +55,24 @@ pub enum AskError {
     Stopped,
 }
 
+/// Who gets a request's result. Called on the shard's task: it must not wait, nor do much.
+pub type ReplyTo = Box<dyn FnOnce(Result<Done, RequestError>) + Send>;
+
+/// A request that is answered by a call.
+pub struct Submitted {
+    /// What is asked.
+    pub request: Request,
+    /// Who gets the result; never called when the store is lost with the request in flight, nor when the node stops.
+    pub reply: ReplyTo,
+}
+
 /// What is asked of the task.
 enum Ask {
     Request {
         request: Request,
         reply: oneshot::Sender<Result<Done, RequestError>>,
     },
+    Requests(Vec<Submitted>),
     Inspect {
         key: Vec<u8>,
         elements: bool,
@@ -190,6 +202,28 @@ impl ShardHandle {
         self.ask(limit, |reply| Ask::Request { request, reply }).await
     }
 
+    /// Hands several requests over, in order, each answered by a call. Waits while the shard's queue is full: that is
+    /// the back pressure.
+    ///
+    /// # Errors
+    /// What could not be handed over within `limit`: nothing of it is done.
+    pub async fn submit(&self, batch: Vec<Submitted>, limit: Duration) -> Result<(), (Vec<Submitted>, AskError)> {
+        let batch = match self.asks.try_send(Ask::Requests(batch)) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(Ask::Requests(batch))) => batch,
+            Err(mpsc::error::TrySendError::Closed(Ask::Requests(batch))) => return Err((batch, shutting_down())),
+            Err(_) => return Ok(()),
+        };
+        match tokio::time::timeout(limit, self.asks.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(Ask::Requests(batch));
+                Ok(())
+            }
+            Ok(Err(_)) => Err((batch, shutting_down())),
+            Err(_) => Err((batch, AskError::NotTaken(limit))),
+        }
+    }
+
     /// A key's metadata: every element, or header and summary alone.
     ///
     /// # Errors
@@ -217,9 +251,7 @@ impl ShardHandle {
         match tokio::time::timeout(limit, self.asks.reserve()).await {
             Err(_) => return Err(AskError::NotTaken(limit)),
             Ok(Err(_)) => {
-                return Err(AskError::Refused(RequestError::NotReady {
-                    reason: "it is shutting down".to_owned(),
-                }));
+                return Err(shutting_down());
             }
             Ok(Ok(place)) => place.send(ask(reply)),
         }
@@ -322,4 +354,10 @@ impl ShardHandle {
             let _ = answer.await;
         }
     }
+}
+
+fn shutting_down() -> AskError {
+    AskError::Refused(RequestError::NotReady {
+        reason: "it is shutting down".to_owned(),
+    })
 }

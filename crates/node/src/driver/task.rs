@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use cartograph_crdt::{RegionId, Row, ShardId, VersionVector};
 use cartograph_engine::Shard;
-use cartograph_engine::api::{Admin, Done, Event, Input, LoadId, Now, Output, RequestError, RequestId};
+use cartograph_engine::api::{
+    Admin, Done, Event, Input, LoadId, Now, Output, Request, RequestError, RequestId,
+};
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Message};
 use cartograph_replica::{BatchId, Claim, Loaded, Outcome};
@@ -19,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Links;
 use super::store_clock::StoreClock;
-use super::{Ask, Published};
+use super::{Ask, Published, ReplyTo, Submitted};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::metrics::Metrics;
@@ -37,6 +39,9 @@ const TIME_EVERY_MS: u64 = 1_000;
 /// Asks taken at once before their outputs are carried out.
 const ASKS_AT_ONCE: usize = 256;
 
+/// Whoever is to be called has stopped waiting long before: the longest time limit of a request is ten minutes.
+const CALL_MAX_MS: u64 = 660_000;
+
 /// How long giving the store back may take.
 const RELEASE_MAX: Duration = Duration::from_secs(3);
 
@@ -44,6 +49,31 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A reading of the store's clock, and when it was asked for.
 type TimeRead = (Result<u64, cartograph_store::Error>, u64);
+
+/// Who waits for a request's result.
+enum Reply {
+    Once(oneshot::Sender<Result<Done, RequestError>>),
+    /// Since when, on the monotonic clock.
+    Call(ReplyTo, u64),
+}
+
+impl Reply {
+    fn is_given_up(&self, now_ms: u64) -> bool {
+        match self {
+            Reply::Once(reply) => reply.is_closed(),
+            Reply::Call(_, since_ms) => now_ms.saturating_sub(*since_ms) > CALL_MAX_MS,
+        }
+    }
+
+    fn give(self, result: Result<Done, RequestError>) {
+        match self {
+            Reply::Once(reply) => {
+                let _ = reply.send(result);
+            }
+            Reply::Call(call, _) => call(result),
+        }
+    }
+}
 
 pub(super) struct Task {
     shard: ShardId,
@@ -54,7 +84,9 @@ pub(super) struct Task {
     published: watch::Sender<Published>,
     store_clock: StoreClock,
     next_request: u64,
-    replies: BTreeMap<RequestId, oneshot::Sender<Result<Done, RequestError>>>,
+    replies: BTreeMap<RequestId, Reply>,
+    /// Requests that came with this turn of the loop.
+    arrived: Vec<(RequestId, Request)>,
     inspections: BTreeMap<RequestId, oneshot::Sender<Result<Box<Row>, RequestError>>>,
     links_out: Links<Message>,
     links_in: Links<BackMessage>,
@@ -92,6 +124,7 @@ impl Task {
             store_clock: StoreClock::default(),
             next_request: 0,
             replies: BTreeMap::new(),
+            arrived: Vec::new(),
             inspections: BTreeMap::new(),
             links_out: Links::new(Direction::Out),
             links_in: Links::new(Direction::In),
@@ -134,6 +167,7 @@ impl Task {
                 let Ok(ask) = inbox.try_recv() else { break };
                 self.ask(ask);
             }
+            self.take_arrived();
             let now_ms = clock::monotonic_ms();
             if now_ms >= self.next_tick_ms {
                 self.next_tick_ms = now_ms + TICK_MS;
@@ -268,7 +302,7 @@ impl Task {
 
     fn ask_time(&mut self, asked_ms: u64) {
         // Who does not wait any more is not answered any more: requests that a lost store took with it.
-        self.replies.retain(|_, reply| !reply.is_closed());
+        self.replies.retain(|_, reply| !reply.is_given_up(asked_ms));
         self.inspections.retain(|_, reply| !reply.is_closed());
         let store = Arc::clone(&self.store);
         self.time = Some(Box::pin(async move { (store.time_ms().await, asked_ms) }));
@@ -296,12 +330,31 @@ impl Task {
         RequestId(self.next_request)
     }
 
+    /// What arrived together is given to the machine together: it makes one commit of it.
+    fn take_arrived(&mut self) {
+        if !self.arrived.is_empty() {
+            let requests = std::mem::take(&mut self.arrived);
+            self.handle(Input::Requests(requests));
+        }
+    }
+
     fn ask(&mut self, ask: Ask) {
+        if !matches!(ask, Ask::Request { .. } | Ask::Requests(_)) {
+            self.take_arrived();
+        }
         match ask {
             Ask::Request { request, reply } => {
                 let id = self.request_id();
-                self.replies.insert(id, reply);
-                self.handle(Input::Request { id, request });
+                self.replies.insert(id, Reply::Once(reply));
+                self.arrived.push((id, request));
+            }
+            Ask::Requests(batch) => {
+                let since_ms = clock::monotonic_ms();
+                for Submitted { request, reply } in batch {
+                    let id = self.request_id();
+                    self.replies.insert(id, Reply::Call(reply, since_ms));
+                    self.arrived.push((id, request));
+                }
             }
             Ask::Inspect { key, elements, reply } => {
                 let id = self.request_id();
@@ -310,7 +363,7 @@ impl Task {
             }
             Ask::Forget { region, reply } => {
                 let id = self.request_id();
-                self.replies.insert(id, reply);
+                self.replies.insert(id, Reply::Once(reply));
                 self.handle(Input::Admin(Admin::Forget { region, id }));
             }
             Ask::Repair { key } => self.handle(Input::Admin(Admin::Repair { key })),
@@ -391,6 +444,7 @@ impl Task {
                 }
             }
             Ask::Request { .. }
+            | Ask::Requests(_)
             | Ask::Inspect { .. }
             | Ask::Forget { .. }
             | Ask::Repair { .. }
@@ -445,7 +499,7 @@ impl Task {
             }
             Output::Reply { id, result } => {
                 if let Some(reply) = self.replies.remove(&id) {
-                    let _ = reply.send(result);
+                    reply.give(result);
                 }
             }
             Output::Inspected { id, result } => {
