@@ -13,7 +13,7 @@ use cartograph_engine::api::{
 };
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Message};
-use cartograph_replica::{BatchId, Claim, Loaded, Outcome};
+use cartograph_replica::{BatchId, Claim, Key, Loaded, Outcome};
 use cartograph_store::{Store, StoreInfo};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Links;
 use super::store_clock::StoreClock;
+use super::waiters::Waiters;
 use super::{Ask, Published, ReplyTo, Submitted};
 use crate::backoff::Backoff;
 use crate::clock;
@@ -75,13 +76,22 @@ impl Reply {
     }
 }
 
+/// Where the task tells others what they wait for.
+pub(super) struct Told {
+    pub(super) vector: watch::Sender<Arc<VersionVector>>,
+    pub(super) published: watch::Sender<Published>,
+    pub(super) waiters: Arc<Waiters>,
+}
+
+/// A commit's outcome, and those of its keys that somebody waits for.
+type Finished = (BatchId, Outcome, Vec<Key>);
+
 pub(super) struct Task {
     shard: ShardId,
     machine: Shard,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    vector_out: watch::Sender<Arc<VersionVector>>,
-    published: watch::Sender<Published>,
+    told: Told,
     store_clock: StoreClock,
     next_request: u64,
     replies: BTreeMap<RequestId, Reply>,
@@ -90,7 +100,7 @@ pub(super) struct Task {
     inspections: BTreeMap<RequestId, oneshot::Sender<Result<Box<Row>, RequestError>>>,
     links_out: Links<Message>,
     links_in: Links<BackMessage>,
-    commits: FuturesOrdered<Boxed<(BatchId, Outcome)>>,
+    commits: FuturesOrdered<Boxed<Finished>>,
     loads: FuturesUnordered<Boxed<(LoadId, Result<Loaded, String>)>>,
     claim: Option<Boxed<Result<Claim, cartograph_store::Error>>>,
     claimed_once: bool,
@@ -111,16 +121,14 @@ impl Task {
         machine: Shard,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        vector_out: watch::Sender<Arc<VersionVector>>,
-        published: watch::Sender<Published>,
+        told: Told,
     ) -> Self {
         Task {
             shard,
             machine,
             store,
             metrics,
-            vector_out,
-            published,
+            told,
             store_clock: StoreClock::default(),
             next_request: 0,
             replies: BTreeMap::new(),
@@ -199,7 +207,13 @@ impl Task {
         let sleep_ms = self.next_tick_ms.saturating_sub(clock::monotonic_ms());
         tokio::select! {
             biased;
-            Some((batch, outcome)) = self.commits.next() => self.outcome(batch, outcome),
+            Some((batch, outcome, keys)) = self.commits.next() => {
+                let committed = outcome == Outcome::Committed;
+                self.outcome(batch, outcome);
+                if committed && !keys.is_empty() {
+                    self.told.waiters.wake(&keys);
+                }
+            }
             Some((id, result)) = self.loads.next() => self.handle(Input::Loaded { id, result }),
             info = ready_or_never(&mut self.info) => {
                 self.info = None;
@@ -272,7 +286,7 @@ impl Task {
                 if !error.is_retryable() && !self.claimed_once {
                     return self.halt(reason);
                 }
-                let known = self.published.borrow().store_error.as_ref() == Some(&reason);
+                let known = self.told.published.borrow().store_error.as_ref() == Some(&reason);
                 if !known {
                     tracing::warn!(shard = %self.shard, %reason, "the store cannot be claimed; trying again");
                 }
@@ -289,7 +303,7 @@ impl Task {
     }
 
     fn publish(&self, change: impl FnOnce(&mut Published)) {
-        self.published.send_modify(change);
+        self.told.published.send_modify(change);
     }
 
     fn begin_claim(&mut self, pause: Duration) {
@@ -475,7 +489,7 @@ impl Task {
     }
 
     fn tell_vector(&self) {
-        self.vector_out.send_replace(self.machine.vector());
+        self.told.vector.send_replace(self.machine.vector());
     }
 
     fn output(&mut self, output: Output) {
@@ -488,9 +502,10 @@ impl Task {
             }
             Output::Commit(commit) => {
                 let batch = commit.batch;
+                let keys = self.told.waiters.concerned(&commit);
                 let done = self.store.commit(*commit);
                 self.commits
-                    .push_back(Box::pin(async move { (batch, done.await) }));
+                    .push_back(Box::pin(async move { (batch, done.await, keys) }));
             }
             Output::Claim => {
                 if self.claim.is_none() {
@@ -535,7 +550,7 @@ impl Task {
 
     /// Who was a member and is not any more is heard no more: when it greets anew, it is told why.
     fn members(&mut self, members: BTreeSet<RegionId>) {
-        let before = self.published.borrow().members.clone();
+        let before = self.told.published.borrow().members.clone();
         // A store that was wiped knows no members until it has caught up: nobody has left then.
         for left in before.difference(&members).filter(|_| !members.is_empty()) {
             self.disconnect(*left, Direction::Out);

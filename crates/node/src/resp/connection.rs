@@ -358,7 +358,7 @@ impl Connection {
     /// A message came on the client's own connection to Redis; or that is lost.
     fn pushed(&mut self, frame: Option<Bytes>) {
         match frame {
-            Some(frame) => self.outbox.push(&frame),
+            Some(frame) => self.heard(&frame),
             None => self.lost_pinned(),
         }
     }

@@ -11,6 +11,7 @@
 
 use bytes::{Bytes, BytesMut};
 use cartograph_engine::{Command, Reply};
+use cartograph_resp::table::CommandInfo;
 use cartograph_resp::{Protocol, Value, encode_command};
 
 use super::commands::{self, Parsed, Shape};
@@ -99,4 +100,26 @@ pub(super) fn wrapped<'a>(commands: impl Iterator<Item = &'a Bytes>) -> (Bytes, 
     }
     encode_command(&[b"EXEC"], &mut out);
     (out.freeze(), count + 2)
+}
+
+/// The commands that make and end transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
+}
+
+/// Is it one of them?
+pub(super) fn control(info: &CommandInfo) -> Option<Control> {
+    match info.name {
+        "multi" => Some(Control::Multi),
+        "exec" => Some(Control::Exec),
+        "discard" => Some(Control::Discard),
+        "watch" => Some(Control::Watch),
+        "unwatch" => Some(Control::Unwatch),
+        _ => None,
+    }
 }
