@@ -7,6 +7,7 @@
 //! Kubernetes sets some of its own for a service called `cartograph`.
 
 mod read;
+mod resp;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use cartograph_crdt::RegionId;
 
 use read::Source;
 pub use read::{ConfigError, Problem};
+pub use resp::Resp;
 
 /// Everything a node is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub http: Http,
     /// `[grpc]`: the gRPC door.
     pub grpc: Grpc,
+    /// `[resp]`: the door for Redis clients.
+    pub resp: Resp,
     /// `[peer]`: where other regions come in.
     pub peer: PeerDoor,
     /// `[store]`: where this region keeps its data.
@@ -95,7 +99,7 @@ pub struct ServerTls {
     pub cert: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
-    /// `grpc.tls.client_ca`: clients must show a certificate of this authority.
+    /// `grpc.tls.client_ca`, `resp.tls.client_ca`: clients must show a certificate of this authority.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -266,6 +270,7 @@ fn config(source: &mut Source) -> Option<Config> {
     let cluster = cluster(source, peers.is_empty());
     let http = source.address("http.listen", "127.0.0.1:7101");
     let grpc = grpc(source);
+    let resp = resp::read(source);
     let peer = peer_door(source);
     let store = store(source);
     let carts = carts(source);
@@ -276,6 +281,7 @@ fn config(source: &mut Source) -> Option<Config> {
         cluster: cluster?,
         http: Http { listen: http? },
         grpc: grpc?,
+        resp: resp?,
         peer: peer?,
         store: store?,
         peers,
@@ -486,22 +492,41 @@ fn check(config: &Config, source: &mut Source) {
             source.problem("peers.address", &peer.address, &expected);
         }
     }
-    if config.insecure {
-        return;
+    if !config.resp.local_prefixes.is_empty() && !matches!(config.store.kind, StoreKind::Redis { .. }) {
+        source.problem(
+            "resp.classes",
+            "a class `local`",
+            "none without `store.kind = \"redis\"`: what is local is passed to this region's Redis",
+        );
     }
+    if !config.insecure {
+        check_open_doors(config, source);
+    }
+}
+
+/// Doors that strangers reach ask who they are, or are meant not to.
+fn check_open_doors(config: &Config, source: &mut Source) {
+    let nobody_asked = "a loopback address, or `insecure = true` where the network itself is trusted: this door asks \
+                        nobody who he is";
     let doors = [
-        ("http.listen", config.http.listen, false),
-        ("grpc.listen", config.grpc.listen, false),
-        ("peer.listen", config.peer.listen, config.peer.tls.is_some()),
+        ("http.listen", config.http.listen, false, nobody_asked),
+        ("grpc.listen", config.grpc.listen, false, nobody_asked),
+        (
+            "resp.listen",
+            config.resp.listen,
+            config.resp.is_guarded(),
+            "a loopback address, or resp.tls and resp.users_file, or `insecure = true` where the network itself is \
+             trusted",
+        ),
+        (
+            "peer.listen",
+            config.peer.listen,
+            config.peer.tls.is_some(),
+            "a loopback address, or peer.tls, or `insecure = true` where the network itself is trusted",
+        ),
     ];
-    for (key, listen, guarded) in doors {
+    for (key, listen, guarded, expected) in doors {
         if !guarded && !is_loopback(listen.ip()) {
-            let expected = if key == "peer.listen" {
-                "a loopback address, or peer.tls, or `insecure = true` where the network itself is trusted"
-            } else {
-                "a loopback address, or `insecure = true` where the network itself is trusted: this door asks nobody \
-                 who he is"
-            };
             source.problem(key, &listen.to_string(), expected);
         }
     }

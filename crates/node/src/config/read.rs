@@ -226,17 +226,78 @@ impl Source {
 
     /// The entries of `[[peers]]`, or of its variable, each as a source of its own with its place.
     pub(super) fn peers(&mut self) -> Vec<(String, Option<Source>)> {
-        match self.take("peers") {
-            None => Vec::new(),
+        let words = |entry: &str| {
+            let (region, rest) = entry.split_once('=')?;
+            let (id, address) = rest.split_once('@')?;
+            Some(vec![
+                ("region", region.to_owned()),
+                ("id", id.to_owned()),
+                ("address", address.to_owned()),
+            ])
+        };
+        self.list("peers", "region, id and address", "NAME=ID@ADDRESS", words)
+    }
+
+    /// The entries of a list of tables with two keys; in its variable they are written `FIRST=SECOND,...`.
+    pub(super) fn tables(
+        &mut self,
+        key: &str,
+        first: &'static str,
+        second: &'static str,
+    ) -> Vec<(String, Option<Source>)> {
+        let words = |entry: &str| {
+            let (a, b) = entry.rsplit_once('=')?;
+            Some(vec![(first, a.to_owned()), (second, b.to_owned())])
+        };
+        let form = format!("{}={}", first.to_uppercase(), second.to_uppercase());
+        self.list(key, &format!("{first} and {second}"), &form, words)
+    }
+
+    /// The entries of a list of tables, or of its variable (`form`, separated by commas), each as a source of its own
+    /// with its place.
+    fn list(
+        &mut self,
+        key: &str,
+        parts: &str,
+        form: &str,
+        words: impl Fn(&str) -> Option<Vec<(&'static str, String)>>,
+    ) -> Vec<(String, Option<Source>)> {
+        let mut found = Vec::new();
+        match self.take(key) {
+            None => {}
             Some(Value::Array(entries)) => {
-                let entries = entries.into_iter().enumerate();
-                entries.map(|(n, entry)| self.peer_entry(n, entry)).collect()
+                for (n, entry) in entries.into_iter().enumerate() {
+                    let place = format!("{key}[{n}]");
+                    let source = match entry {
+                        Value::Table(table) => Some(Source::new(table, BTreeMap::new())),
+                        other @ (Value::String(_)
+                        | Value::Integer(_)
+                        | Value::Float(_)
+                        | Value::Boolean(_)
+                        | Value::Datetime(_)
+                        | Value::Array(_)) => {
+                            self.problem(&place, &quoted(&other), &format!("a table with {parts}"));
+                            None
+                        }
+                    };
+                    found.push((place, source));
+                }
             }
             Some(Value::String(list)) => {
-                let entries = list.split(',').filter(|e| !e.trim().is_empty()).enumerate();
-                entries
-                    .map(|(n, entry)| self.peer_words(n, entry.trim()))
-                    .collect()
+                let entries = list.split(',').map(str::trim).filter(|e| !e.is_empty());
+                for (n, entry) in entries.enumerate() {
+                    let place = format!("{key}[{n}]");
+                    let table = words(entry).map(|words| {
+                        let pairs = words.into_iter();
+                        pairs
+                            .map(|(key, word)| (key.to_owned(), Value::String(word)))
+                            .collect()
+                    });
+                    if table.is_none() {
+                        self.problem(&place, &format!("{entry:?}"), form);
+                    }
+                    found.push((place, table.map(|t| Source::new(t, BTreeMap::new()))));
+                }
             }
             Some(
                 other @ (Value::Integer(_)
@@ -244,44 +305,9 @@ impl Source {
                 | Value::Boolean(_)
                 | Value::Datetime(_)
                 | Value::Table(_)),
-            ) => {
-                self.problem("peers", &quoted(&other), "[[peers]] tables");
-                Vec::new()
-            }
+            ) => self.problem(key, &quoted(&other), &format!("[[{key}]] tables")),
         }
-    }
-
-    fn peer_entry(&mut self, n: usize, entry: Value) -> (String, Option<Source>) {
-        let place = format!("peers[{n}]");
-        match entry {
-            Value::Table(table) => (place, Some(Source::new(table, BTreeMap::new()))),
-            other @ (Value::String(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_)) => {
-                self.problem(&place, &quoted(&other), "a table with region, id and address");
-                (place, None)
-            }
-        }
-    }
-
-    fn peer_words(&mut self, n: usize, entry: &str) -> (String, Option<Source>) {
-        let place = format!("peers[{n}]");
-        let parts = entry
-            .split_once('=')
-            .and_then(|(region, rest)| Some((region, rest.split_once('@')?)));
-        let Some((region, (id, address))) = parts else {
-            self.problem(&place, &format!("{entry:?}"), "NAME=ID@ADDRESS");
-            return (place, None);
-        };
-        let words = [("region", region), ("id", id), ("address", address)];
-        let table = words
-            .into_iter()
-            .map(|(key, word)| (key.to_owned(), Value::String(word.to_owned())))
-            .collect();
-        (place, Some(Source::new(table, BTreeMap::new())))
+        found
     }
 
     /// All problems, unknown keys among them, and unknown variables.

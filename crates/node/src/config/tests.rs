@@ -196,3 +196,93 @@ fn half_a_certificate_is_refused() {
     );
     assert!(matches!(parse("region ="), Err(ConfigError::Syntax(_))));
 }
+
+#[test]
+fn the_door_for_redis_clients_has_redis_own_limits() {
+    let resp = parse(SMALL).unwrap().resp;
+    assert_eq!(resp.listen.to_string(), "127.0.0.1:7201");
+    assert_eq!(resp.clients_max, 20_000);
+    assert_eq!(resp.bulk_bytes_max, 512 << 20);
+    assert_eq!(resp.query_bytes_max, 1 << 30);
+    assert_eq!(resp.output_bytes_max, 256 << 20);
+    assert_eq!(resp.idle_timeout, None);
+    assert!(resp.threads >= 1 && resp.tls.is_none() && resp.users_file.is_none());
+    assert!(resp.local_prefixes.is_empty());
+}
+
+const ON_REDIS: &str =
+    "[region]\nname = 'us'\nid = 1\n[store]\nkind = 'redis'\nurl = 'redis://127.0.0.1:1'\n";
+
+#[test]
+fn classes_come_from_the_file_or_from_one_variable() {
+    let text = format!(
+        "{ON_REDIS}[resp]\nidle_timeout_seconds = 300\nusers_file = 'u.toml'\naudit_file = 'a.log'\n\
+         [[resp.classes]]\nprefix = 'cache:'\nclass = 'local'\n[[resp.classes]]\nprefix = 'sess:'\nclass = 'replicated'"
+    );
+    let resp = parse(&text).unwrap().resp;
+    assert_eq!(resp.local_prefixes, [b"cache:".to_vec()]);
+    assert_eq!(resp.idle_timeout, Some(Duration::from_mins(5)));
+    assert_eq!(resp.users_file, Some(PathBuf::from("u.toml")));
+    assert_eq!(resp.audit_file, Some(PathBuf::from("a.log")));
+    let variables = [
+        ("CARTOGRAPH_RESP_CLASSES", "cache:=local, a=b=local"),
+        ("CARTOGRAPH_RESP_CLIENTS_MAX", "7"),
+    ];
+    let variables = variables.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let resp = Config::parse(&text, variables).unwrap().resp;
+    assert_eq!(resp.local_prefixes, [b"cache:".to_vec(), b"a=b".to_vec()]);
+    assert_eq!(resp.clients_max, 7);
+}
+
+#[test]
+fn a_class_that_cannot_be_is_refused_by_its_place() {
+    let with = |class: &str| problems(&format!("{ON_REDIS}[[resp.classes]]\n{class}"), &[]);
+    assert_eq!(
+        with("class = 'local'"),
+        ["resp.classes[0].prefix: found nothing, expected the first letters of keys"]
+    );
+    assert_eq!(
+        with("prefix = 'x:'\nclass = 'remote'"),
+        ["resp.classes[0].class: found \"remote\", expected one of \"local\", \"replicated\""]
+    );
+    for prefix in ["c", "cart:", "cart:guest:"] {
+        let found = with(&format!("prefix = '{prefix}'\nclass = 'local'"));
+        assert_eq!(found.len(), 1, "{prefix}");
+        assert!(found[0].ends_with("expected keys that are no carts: those are always replicated"));
+    }
+    let inside =
+        with("prefix = 'x:'\nclass = 'local'\n[[resp.classes]]\nprefix = 'x:y'\nclass = 'replicated'");
+    assert!(inside[0].starts_with("resp.classes[1].prefix"), "{inside:?}");
+    let memory = problems(
+        &format!("{SMALL}[[resp.classes]]\nprefix = 'x:'\nclass = 'local'"),
+        &[],
+    );
+    assert!(
+        memory[0].starts_with("resp.classes: found a class `local`"),
+        "{memory:?}"
+    );
+}
+
+#[test]
+fn redis_clients_from_elsewhere_need_users_and_tls() {
+    let open = format!("{SMALL}[resp]\nlisten = '0.0.0.0:6379'");
+    assert!(
+        problems(&open, &[])[0].starts_with("resp.listen: found 0.0.0.0:6379, expected a loopback address")
+    );
+    let half = format!("{open}\nusers_file = 'u'");
+    assert_eq!(
+        problems(&half, &[]).len(),
+        1,
+        "passwords would be read on the way"
+    );
+    assert!(parse(&format!("{half}\n[resp.tls]\ncert = 'c'\nkey = 'k'")).is_ok());
+    assert!(parse(&format!("insecure = true\n{open}")).is_ok());
+    assert_eq!(
+        problems(&format!("{SMALL}[resp.tls]\nclient_ca = 'c'"), &[]),
+        ["resp.tls: found only a part of it, expected cert and key together, or neither"]
+    );
+    assert_eq!(
+        problems(&format!("{SMALL}[resp]\nquery_bytes_max = 1048576"), &[]),
+        ["resp.query_bytes_max: found 1048576, expected at least resp.bulk_bytes_max (536870912)"]
+    );
+}
