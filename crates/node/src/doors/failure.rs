@@ -79,6 +79,7 @@ pub(crate) mod kinds {
     pub(crate) const CART_FULL: Kind = definite("CG-2009", StatusCode::CONFLICT, Code::FailedPrecondition);
     pub(crate) const IDEMPOTENCY_MISMATCH: Kind =
         definite("CG-2010", StatusCode::CONFLICT, Code::FailedPrecondition);
+    pub(crate) const WATCH_FAILED: Kind = definite("CG-2012", StatusCode::CONFLICT, Code::Aborted);
     pub(crate) const DOMAIN: Kind = definite("CG-2011", StatusCode::CONFLICT, Code::FailedPrecondition);
 
     pub(crate) const NOT_READY: Kind =
@@ -179,6 +180,7 @@ impl From<RequestError> for Failure {
             RequestError::StoreRefused { .. } => kinds::STORE_REFUSES,
             RequestError::Damaged { .. } => kinds::DAMAGED,
             RequestError::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
+            RequestError::WatchFailed => kinds::WATCH_FAILED,
         };
         Failure::new(kind, error.to_string())
     }

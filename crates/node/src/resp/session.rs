@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cartograph_resp::table::CommandInfo;
 use cartograph_resp::Protocol;
+use cartograph_resp::table::CommandInfo;
 
 use super::clients::Client;
 use super::dispatch::Incoming;
