@@ -134,6 +134,8 @@ mod tests {
             name = "demo"
             [http]
             listen = "127.0.0.1:7101"
+            [resp]
+            listen = "127.0.0.1:7201"
             [grpc]
             listen = "127.0.0.1:7301"
             [peer]
