@@ -1,0 +1,3 @@
+//! The door for Redis clients.
+
+pub(crate) mod commands;
