@@ -79,7 +79,6 @@ pub(crate) mod kinds {
     pub(crate) const CART_FULL: Kind = definite("CG-2009", StatusCode::CONFLICT, Code::FailedPrecondition);
     pub(crate) const IDEMPOTENCY_MISMATCH: Kind =
         definite("CG-2010", StatusCode::CONFLICT, Code::FailedPrecondition);
-    pub(crate) const WATCH_FAILED: Kind = definite("CG-2012", StatusCode::CONFLICT, Code::Aborted);
     pub(crate) const DOMAIN: Kind = definite("CG-2011", StatusCode::CONFLICT, Code::FailedPrecondition);
 
     pub(crate) const NOT_READY: Kind =
@@ -128,7 +127,10 @@ impl Failure {
 
 fn of_command(error: &CommandError) -> Kind {
     match error {
-        CommandError::WrongType | CommandError::NotAHyperLogLog => kinds::WRONG_TYPE,
+        CommandError::WrongType
+        | CommandError::NotAHyperLogLog
+        | CommandError::HyperLogLogAsString
+        | CommandError::LcsNotStrings => kinds::WRONG_TYPE,
         CommandError::NotAnInteger
         | CommandError::HashNotAnInteger
         | CommandError::NotAFloat
@@ -145,9 +147,14 @@ fn of_command(error: &CommandError) -> Kind {
         | CommandError::IncompatibleFlags
         | CommandError::InvalidExpire { .. }
         | CommandError::BitOffset
+        | CommandError::NoSuchPlace
+        | CommandError::Redis(_)
         | CommandError::EmptyHyperLogLog => kinds::ARGUMENT,
         CommandError::ReservedKey => kinds::RESERVED_KEY,
-        CommandError::StringTooLong | CommandError::EntryTooLarge { .. } => kinds::TOO_LARGE,
+        CommandError::StringTooLong
+        | CommandError::EntryTooLarge { .. }
+        | CommandError::LcsTooLong
+        | CommandError::TooManyRepeats => kinds::TOO_LARGE,
         CommandError::Domain { code, .. } => match *code {
             "cart_full" => kinds::CART_FULL,
             "not_a_quantity" => kinds::NOT_A_NUMBER,
@@ -180,7 +187,8 @@ impl From<RequestError> for Failure {
             RequestError::StoreRefused { .. } => kinds::STORE_REFUSES,
             RequestError::Damaged { .. } => kinds::DAMAGED,
             RequestError::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
-            RequestError::WatchFailed => kinds::WATCH_FAILED,
+            // Only the RESP door watches, and it answers as EXEC does.
+            RequestError::WatchFailed => kinds::ARGUMENT,
         };
         Failure::new(kind, error.to_string())
     }
