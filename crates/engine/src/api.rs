@@ -112,6 +112,8 @@ pub enum Input {
         /// What it asks.
         request: Request,
     },
+    /// Several requests that came together, in order.
+    Requests(Vec<(RequestId, Request)>),
     /// The connection that we dialled was welcomed: we may send.
     Connected {
         /// The peer.

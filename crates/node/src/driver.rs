@@ -10,10 +10,12 @@
 //! | `task.rs` | the loop: inputs in, outputs carried out |
 //! | `links.rs` | which connection is the current one of each peer and direction |
 //! | `store_clock.rs` | what the store's clock reads now, as well as can be told |
+//! | `waiters.rs` | who waits for a key to change |
 
 mod links;
 mod store_clock;
 mod task;
+mod waiters;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use cartograph_store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use links::LinkId;
+pub use waiters::Waiter;
 
 use crate::metrics::Metrics;
 
@@ -55,12 +58,24 @@ pub enum AskError {
     Stopped,
 }
 
+/// Who gets a request's result. Called on the shard's task: it must not wait, nor do much.
+pub type ReplyTo = Box<dyn FnOnce(Result<Done, RequestError>) + Send>;
+
+/// A request that is answered by a call.
+pub struct Submitted {
+    /// What is asked.
+    pub request: Request,
+    /// Who gets the result; never called when the store is lost with the request in flight, nor when the node stops.
+    pub reply: ReplyTo,
+}
+
 /// What is asked of the task.
 enum Ask {
     Request {
         request: Request,
         reply: oneshot::Sender<Result<Done, RequestError>>,
     },
+    Requests(Vec<Submitted>),
     Inspect {
         key: Vec<u8>,
         elements: bool,
@@ -130,6 +145,7 @@ pub struct ShardHandle {
     asks: mpsc::Sender<Ask>,
     vector: watch::Receiver<Arc<VersionVector>>,
     published: watch::Receiver<Published>,
+    waiters: Arc<waiters::Waiters>,
 }
 
 impl ShardHandle {
@@ -143,13 +159,20 @@ impl ShardHandle {
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let (vector_out, vector) = watch::channel(Arc::default());
         let (published_out, published) = watch::channel(Published::default());
-        let task = task::Task::new(shard, machine, store, metrics, vector_out, published_out);
+        let waiters = Arc::new(waiters::Waiters::default());
+        let told = task::Told {
+            vector: vector_out,
+            published: published_out,
+            waiters: Arc::clone(&waiters),
+        };
+        let task = task::Task::new(shard, machine, store, metrics, told);
         let join = tokio::spawn(task.run(inbox));
         let handle = ShardHandle {
             shard,
             asks,
             vector,
             published,
+            waiters,
         };
         (handle, join)
     }
@@ -190,6 +213,39 @@ impl ShardHandle {
         self.ask(limit, |reply| Ask::Request { request, reply }).await
     }
 
+    /// Waits for any of these keys to change from now on.
+    pub fn wait_on(&self, keys: Vec<Vec<u8>>) -> Waiter {
+        self.waiters.wait_on(keys)
+    }
+
+    /// Hands several requests over, in order, each answered by a call. Waits while the shard's queue is full: that is
+    /// the back pressure.
+    ///
+    /// # Errors
+    /// What could not be handed over within `limit`: nothing of it is done.
+    pub async fn submit(
+        &self,
+        batch: Vec<Submitted>,
+        limit: Duration,
+    ) -> Result<(), (Vec<Submitted>, AskError)> {
+        let batch = match self.asks.try_send(Ask::Requests(batch)) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Full(Ask::Requests(batch))) => batch,
+            Err(mpsc::error::TrySendError::Closed(Ask::Requests(batch))) => {
+                return Err((batch, shutting_down()));
+            }
+            Err(_) => return Ok(()),
+        };
+        match tokio::time::timeout(limit, self.asks.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(Ask::Requests(batch));
+                Ok(())
+            }
+            Ok(Err(_)) => Err((batch, shutting_down())),
+            Err(_) => Err((batch, AskError::NotTaken(limit))),
+        }
+    }
+
     /// A key's metadata: every element, or header and summary alone.
     ///
     /// # Errors
@@ -217,9 +273,7 @@ impl ShardHandle {
         match tokio::time::timeout(limit, self.asks.reserve()).await {
             Err(_) => return Err(AskError::NotTaken(limit)),
             Ok(Err(_)) => {
-                return Err(AskError::Refused(RequestError::NotReady {
-                    reason: "it is shutting down".to_owned(),
-                }));
+                return Err(shutting_down());
             }
             Ok(Ok(place)) => place.send(ask(reply)),
         }
@@ -322,4 +376,10 @@ impl ShardHandle {
             let _ = answer.await;
         }
     }
+}
+
+fn shutting_down() -> AskError {
+    AskError::Refused(RequestError::NotReady {
+        reason: "it is shutting down".to_owned(),
+    })
 }

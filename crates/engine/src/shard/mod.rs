@@ -285,6 +285,11 @@ impl Shard {
         self.wake_ms = self.wake_ms.filter(|at| *at > now.monotonic_ms);
         match input {
             Input::Request { id, request } => self.request(id, request, out),
+            Input::Requests(requests) => {
+                for (id, request) in requests {
+                    self.request(id, request, out);
+                }
+            }
             Input::Connected { peer, welcome } => {
                 self.exchange.connected(peer, &welcome, now.wall_ms);
                 self.heard(&welcome.hello);

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use cartograph_crdt::{RegionId, Row, ShardId, VersionVector};
 use cartograph_engine::Shard;
-use cartograph_engine::api::{Admin, Done, Event, Input, LoadId, Now, Output, RequestError, RequestId};
+use cartograph_engine::api::{
+    Admin, Done, Event, Input, LoadId, Now, Output, Request, RequestError, RequestId,
+};
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Message};
-use cartograph_replica::{BatchId, Claim, Loaded, Outcome};
+use cartograph_replica::{BatchId, Claim, Key, Loaded, Outcome};
 use cartograph_store::{Store, StoreInfo};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
@@ -19,7 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::links::Links;
 use super::store_clock::StoreClock;
-use super::{Ask, Published};
+use super::waiters::Waiters;
+use super::{Ask, Published, ReplyTo, Submitted};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::metrics::Metrics;
@@ -37,6 +40,9 @@ const TIME_EVERY_MS: u64 = 1_000;
 /// Asks taken at once before their outputs are carried out.
 const ASKS_AT_ONCE: usize = 256;
 
+/// Whoever is to be called has stopped waiting long before: the longest time limit of a request is ten minutes.
+const CALL_MAX_MS: u64 = 660_000;
+
 /// How long giving the store back may take.
 const RELEASE_MAX: Duration = Duration::from_secs(3);
 
@@ -45,20 +51,56 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A reading of the store's clock, and when it was asked for.
 type TimeRead = (Result<u64, cartograph_store::Error>, u64);
 
+/// Who waits for a request's result.
+enum Reply {
+    Once(oneshot::Sender<Result<Done, RequestError>>),
+    /// Since when, on the monotonic clock.
+    Call(ReplyTo, u64),
+}
+
+impl Reply {
+    fn is_given_up(&self, now_ms: u64) -> bool {
+        match self {
+            Reply::Once(reply) => reply.is_closed(),
+            Reply::Call(_, since_ms) => now_ms.saturating_sub(*since_ms) > CALL_MAX_MS,
+        }
+    }
+
+    fn give(self, result: Result<Done, RequestError>) {
+        match self {
+            Reply::Once(reply) => {
+                let _ = reply.send(result);
+            }
+            Reply::Call(call, _) => call(result),
+        }
+    }
+}
+
+/// Where the task tells others what they wait for.
+pub(super) struct Told {
+    pub(super) vector: watch::Sender<Arc<VersionVector>>,
+    pub(super) published: watch::Sender<Published>,
+    pub(super) waiters: Arc<Waiters>,
+}
+
+/// A commit's outcome, and those of its keys that somebody waits for.
+type Finished = (BatchId, Outcome, Vec<Key>);
+
 pub(super) struct Task {
     shard: ShardId,
     machine: Shard,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    vector_out: watch::Sender<Arc<VersionVector>>,
-    published: watch::Sender<Published>,
+    told: Told,
     store_clock: StoreClock,
     next_request: u64,
-    replies: BTreeMap<RequestId, oneshot::Sender<Result<Done, RequestError>>>,
+    replies: BTreeMap<RequestId, Reply>,
+    /// Requests that came with this turn of the loop.
+    arrived: Vec<(RequestId, Request)>,
     inspections: BTreeMap<RequestId, oneshot::Sender<Result<Box<Row>, RequestError>>>,
     links_out: Links<Message>,
     links_in: Links<BackMessage>,
-    commits: FuturesOrdered<Boxed<(BatchId, Outcome)>>,
+    commits: FuturesOrdered<Boxed<Finished>>,
     loads: FuturesUnordered<Boxed<(LoadId, Result<Loaded, String>)>>,
     claim: Option<Boxed<Result<Claim, cartograph_store::Error>>>,
     claimed_once: bool,
@@ -79,19 +121,18 @@ impl Task {
         machine: Shard,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        vector_out: watch::Sender<Arc<VersionVector>>,
-        published: watch::Sender<Published>,
+        told: Told,
     ) -> Self {
         Task {
             shard,
             machine,
             store,
             metrics,
-            vector_out,
-            published,
+            told,
             store_clock: StoreClock::default(),
             next_request: 0,
             replies: BTreeMap::new(),
+            arrived: Vec::new(),
             inspections: BTreeMap::new(),
             links_out: Links::new(Direction::Out),
             links_in: Links::new(Direction::In),
@@ -134,6 +175,7 @@ impl Task {
                 let Ok(ask) = inbox.try_recv() else { break };
                 self.ask(ask);
             }
+            self.take_arrived();
             let now_ms = clock::monotonic_ms();
             if now_ms >= self.next_tick_ms {
                 self.next_tick_ms = now_ms + TICK_MS;
@@ -165,7 +207,13 @@ impl Task {
         let sleep_ms = self.next_tick_ms.saturating_sub(clock::monotonic_ms());
         tokio::select! {
             biased;
-            Some((batch, outcome)) = self.commits.next() => self.outcome(batch, outcome),
+            Some((batch, outcome, keys)) = self.commits.next() => {
+                let committed = outcome == Outcome::Committed;
+                self.outcome(batch, outcome);
+                if committed && !keys.is_empty() {
+                    self.told.waiters.wake(&keys);
+                }
+            }
             Some((id, result)) = self.loads.next() => self.handle(Input::Loaded { id, result }),
             info = ready_or_never(&mut self.info) => {
                 self.info = None;
@@ -238,7 +286,7 @@ impl Task {
                 if !error.is_retryable() && !self.claimed_once {
                     return self.halt(reason);
                 }
-                let known = self.published.borrow().store_error.as_ref() == Some(&reason);
+                let known = self.told.published.borrow().store_error.as_ref() == Some(&reason);
                 if !known {
                     tracing::warn!(shard = %self.shard, %reason, "the store cannot be claimed; trying again");
                 }
@@ -255,7 +303,7 @@ impl Task {
     }
 
     fn publish(&self, change: impl FnOnce(&mut Published)) {
-        self.published.send_modify(change);
+        self.told.published.send_modify(change);
     }
 
     fn begin_claim(&mut self, pause: Duration) {
@@ -268,7 +316,7 @@ impl Task {
 
     fn ask_time(&mut self, asked_ms: u64) {
         // Who does not wait any more is not answered any more: requests that a lost store took with it.
-        self.replies.retain(|_, reply| !reply.is_closed());
+        self.replies.retain(|_, reply| !reply.is_given_up(asked_ms));
         self.inspections.retain(|_, reply| !reply.is_closed());
         let store = Arc::clone(&self.store);
         self.time = Some(Box::pin(async move { (store.time_ms().await, asked_ms) }));
@@ -296,12 +344,31 @@ impl Task {
         RequestId(self.next_request)
     }
 
+    /// What arrived together is given to the machine together: it makes one commit of it.
+    fn take_arrived(&mut self) {
+        if !self.arrived.is_empty() {
+            let requests = std::mem::take(&mut self.arrived);
+            self.handle(Input::Requests(requests));
+        }
+    }
+
     fn ask(&mut self, ask: Ask) {
+        if !matches!(ask, Ask::Request { .. } | Ask::Requests(_)) {
+            self.take_arrived();
+        }
         match ask {
             Ask::Request { request, reply } => {
                 let id = self.request_id();
-                self.replies.insert(id, reply);
-                self.handle(Input::Request { id, request });
+                self.replies.insert(id, Reply::Once(reply));
+                self.arrived.push((id, request));
+            }
+            Ask::Requests(batch) => {
+                let since_ms = clock::monotonic_ms();
+                for Submitted { request, reply } in batch {
+                    let id = self.request_id();
+                    self.replies.insert(id, Reply::Call(reply, since_ms));
+                    self.arrived.push((id, request));
+                }
             }
             Ask::Inspect { key, elements, reply } => {
                 let id = self.request_id();
@@ -310,7 +377,7 @@ impl Task {
             }
             Ask::Forget { region, reply } => {
                 let id = self.request_id();
-                self.replies.insert(id, reply);
+                self.replies.insert(id, Reply::Once(reply));
                 self.handle(Input::Admin(Admin::Forget { region, id }));
             }
             Ask::Repair { key } => self.handle(Input::Admin(Admin::Repair { key })),
@@ -391,6 +458,7 @@ impl Task {
                 }
             }
             Ask::Request { .. }
+            | Ask::Requests(_)
             | Ask::Inspect { .. }
             | Ask::Forget { .. }
             | Ask::Repair { .. }
@@ -421,7 +489,7 @@ impl Task {
     }
 
     fn tell_vector(&self) {
-        self.vector_out.send_replace(self.machine.vector());
+        self.told.vector.send_replace(self.machine.vector());
     }
 
     fn output(&mut self, output: Output) {
@@ -434,9 +502,10 @@ impl Task {
             }
             Output::Commit(commit) => {
                 let batch = commit.batch;
+                let keys = self.told.waiters.concerned(&commit);
                 let done = self.store.commit(*commit);
                 self.commits
-                    .push_back(Box::pin(async move { (batch, done.await) }));
+                    .push_back(Box::pin(async move { (batch, done.await, keys) }));
             }
             Output::Claim => {
                 if self.claim.is_none() {
@@ -445,7 +514,7 @@ impl Task {
             }
             Output::Reply { id, result } => {
                 if let Some(reply) = self.replies.remove(&id) {
-                    let _ = reply.send(result);
+                    reply.give(result);
                 }
             }
             Output::Inspected { id, result } => {
@@ -481,7 +550,7 @@ impl Task {
 
     /// Who was a member and is not any more is heard no more: when it greets anew, it is told why.
     fn members(&mut self, members: BTreeSet<RegionId>) {
-        let before = self.published.borrow().members.clone();
+        let before = self.told.published.borrow().members.clone();
         // A store that was wiped knows no members until it has caught up: nobody has left then.
         for left in before.difference(&members).filter(|_| !members.is_empty()) {
             self.disconnect(*left, Direction::Out);

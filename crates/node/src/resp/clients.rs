@@ -66,6 +66,23 @@ impl Client {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// CLIENT UNBLOCK, from another client; with an error?
+    pub(crate) fn unblock(&self, with_error: bool) {
+        *self.unblock.lock().unwrap_or_else(PoisonError::into_inner) = Some(with_error);
+        self.unblocked.notify_one();
+    }
+
+    /// Waits for CLIENT UNBLOCK.
+    pub(crate) async fn until_unblocked(&self) -> bool {
+        loop {
+            let found = self.unblock.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(with_error) = found {
+                return with_error;
+            }
+            self.unblocked.notified().await;
+        }
+    }
+
     pub(crate) fn set_protocol(&self, protocol: Protocol) {
         self.resp3
             .store(protocol == Protocol::Resp3, Ordering::Relaxed);

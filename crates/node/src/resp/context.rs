@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) users: Users,
     pub(crate) audit: Audit,
     pub(crate) clients: Arc<Clients>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     /// The way to this region's Redis; `None` where the store is not one.
     pub(crate) raw: Option<Arc<dyn RawStore>>,
     /// This process's, as INFO's `run_id`: 40 hexadecimal digits.

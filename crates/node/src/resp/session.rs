@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cartograph_resp::table::CommandInfo;
-use cartograph_resp::{Protocol, Request};
+use cartograph_resp::Protocol;
 
 use super::clients::Client;
+use super::dispatch::Incoming;
 use super::server::users::User;
 
 /// Whether replies are sent (CLIENT REPLY).
@@ -26,7 +27,7 @@ pub(crate) enum ReplyMode {
 /// A MULTI under way.
 #[derive(Debug, Default)]
 pub(crate) struct Multi {
-    pub(crate) commands: Vec<(&'static CommandInfo, Request)>,
+    pub(crate) commands: Vec<Incoming>,
     /// A command was refused while it was queued: EXEC will refuse the whole.
     pub(crate) broken: bool,
     pub(crate) bytes: usize,
@@ -43,6 +44,10 @@ pub(crate) struct Session {
     pub(crate) multi: Option<Multi>,
     /// Keys and their stamps at WATCH.
     pub(crate) watched: Vec<(Vec<u8>, cartograph_engine::Stamp)>,
+    /// Its own connection to Redis watches keys of class `local`.
+    pub(crate) watches_local: bool,
+    /// It hears messages.
+    pub(crate) subscribed: bool,
     /// QUIT: the connection ends once this reply is sent.
     pub(crate) closing: bool,
     /// CARTOGRAPH.TOKEN given by the client: reads wait until this region has seen as much.
@@ -59,6 +64,8 @@ impl Session {
             reply_mode: ReplyMode::On,
             multi: None,
             watched: Vec::new(),
+            watches_local: false,
+            subscribed: false,
             closing: false,
             token: None,
         }
