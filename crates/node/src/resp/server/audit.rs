@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::super::session::Session;
 use crate::clock;
+use crate::config::{ConfigError, Problem};
 
 /// Lines that may wait for the disk.
 const LINES_MAX: usize = 4_096;
@@ -43,18 +44,27 @@ impl Audit {
     /// Opens the file to append to it, where there is one.
     ///
     /// # Errors
-    /// The system's: it cannot be opened or no thread can be had.
-    pub(crate) fn open(path: Option<&Path>) -> std::io::Result<Audit> {
+    /// It cannot be opened, or no thread can be had.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Audit, ConfigError> {
         let Some(path) = path else {
             return Ok(Audit::default());
         };
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        let unusable = |error: std::io::Error| {
+            ConfigError::Invalid(vec![Problem {
+                key: "resp.audit_file".to_owned(),
+                found: format!("{}: {error}", path.display()),
+                expected: "a file that can be written".to_owned(),
+            }])
+        };
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(unusable)?;
         let (sender, lines) = sync_channel(LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_lines(file, &lines, &counter))?;
+            .spawn(move || write_lines(file, &lines, &counter))
+            .map_err(unusable)?;
         Ok(Audit {
             file: Some(sender),
             lost,

@@ -5,12 +5,13 @@
 //! have taken away.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::{Table, Value};
 
 use super::{PasswordHash, Rights, User};
+use crate::config::{ConfigError, Problem};
 
 /// The most users of one file.
 const USERS_MAX: usize = 10_000;
@@ -18,62 +19,31 @@ const USERS_MAX: usize = 10_000;
 /// The longest name of a user, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// A users file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UsersError {
-    /// No such file, or no right to read it.
-    #[error("the users file {path} cannot be read: {source}", path = path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    /// Not TOML.
-    #[error("the users file {path} is not TOML: {source}", path = path.display())]
-    Syntax {
-        path: PathBuf,
-        source: Box<toml::de::Error>,
-    },
-    /// Users, keys or values.
-    #[error("the users file {path} is refused:{}", list(.faults), path = path.display())]
-    Invalid { path: PathBuf, faults: Vec<Fault> },
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The user's name, or its place in the file.
-    pub(crate) user: String,
-    pub(crate) key: String,
-    pub(crate) found: String,
-    pub(crate) expected: String,
-}
-
-fn list(faults: &[Fault]) -> String {
-    use std::fmt::Write as _;
-    faults.iter().fold(String::new(), |mut text, f| {
-        let _ = write!(text, "\n  {}: {}: found {}, expected {}", f.user, f.key, f.found, f.expected);
-        text
-    })
-}
-
 /// Reads users from a file.
-pub(super) fn load(path: &Path) -> Result<BTreeMap<String, Arc<User>>, UsersError> {
-    let text = std::fs::read_to_string(path).map_err(|source| UsersError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let table = text.parse::<Table>().map_err(|source| UsersError::Syntax {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
-    parse(table).map_err(|faults| UsersError::Invalid {
-        path: path.to_owned(),
-        faults,
+pub(super) fn load(path: &Path) -> Result<BTreeMap<String, Arc<User>>, ConfigError> {
+    let unusable = |found: String, expected: &str| {
+        ConfigError::Invalid(vec![Problem {
+            key: "resp.users_file".to_owned(),
+            found: format!("{}: {found}", path.display()),
+            expected: expected.to_owned(),
+        }])
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| unusable(e.to_string(), "a file that can be read"))?;
+    let table = text
+        .parse::<Table>()
+        .map_err(|e| unusable(e.to_string(), "a TOML file of [[users]] tables"))?;
+    parse(table).map_err(|faults| {
+        let file = path.display();
+        let problem = |f: Problem| Problem {
+            key: format!("{file}: {}", f.key),
+            ..f
+        };
+        ConfigError::Invalid(faults.into_iter().map(problem).collect())
     })
 }
 
 /// Reads users from a document.
-fn parse(mut table: Table) -> Result<BTreeMap<String, Arc<User>>, Vec<Fault>> {
+fn parse(mut table: Table) -> Result<BTreeMap<String, Arc<User>>, Vec<Problem>> {
     let mut faults = Vec::new();
     let mut users = BTreeMap::new();
     let entries = match table.remove("users") {
@@ -113,10 +83,10 @@ fn parse(mut table: Table) -> Result<BTreeMap<String, Arc<User>>, Vec<Fault>> {
     if faults.is_empty() { Ok(users) } else { Err(faults) }
 }
 
-fn fault(user: &str, key: &str, found: String, expected: &str) -> Fault {
-    Fault {
-        user: user.to_owned(),
-        key: key.to_owned(),
+/// A fault of a user, named or by its place.
+fn fault(user: &str, key: &str, found: String, expected: &str) -> Problem {
+    Problem {
+        key: format!("{user}: {key}"),
         found,
         expected: expected.to_owned(),
     }
@@ -137,7 +107,7 @@ fn shown(value: &Value) -> String {
 struct Entry<'a> {
     place: String,
     table: Table,
-    faults: &'a mut Vec<Fault>,
+    faults: &'a mut Vec<Problem>,
 }
 
 impl Entry<'_> {
@@ -247,7 +217,8 @@ impl Entry<'_> {
         let expected = "a list of \"read\", \"write\" and \"admin\"";
         let mut rights = Rights::default();
         let Some(words) = self.texts("rights", expected) else {
-            if !self.faults.iter().any(|f| f.user == self.place && f.key == "rights") {
+            let key = format!("{}: rights", self.place);
+            if !self.faults.iter().any(|f| f.key == key) {
                 self.fault("rights", "nothing".to_owned(), expected);
             }
             return rights;
@@ -278,7 +249,11 @@ mod tests {
 
     const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
-    fn read(text: &str) -> Result<BTreeMap<String, Arc<User>>, Vec<Fault>> {
+    fn shown_all(faults: &[Problem]) -> String {
+        faults.iter().map(|f| format!("{f}\n")).collect()
+    }
+
+    fn read(text: &str) -> Result<BTreeMap<String, Arc<User>>, Vec<Problem>> {
         parse(text.parse::<Table>().unwrap())
     }
 
@@ -302,7 +277,7 @@ mod tests {
         let text = "colour = 1\n[[users]]\nname = 'a b'\nrights = ['read']\nnopass = true\n[[users]]\nname = 'x'\n\
                     password_sha256 = ['hunter2']\nrights = ['root']\nright = []\n[[users]]\nname = 'y'\nrights = []";
         let faults = read(text).unwrap_err();
-        let text = list(&faults);
+        let text = shown_all(&faults);
         for line in [
             "the file: colour: found a key that does not exist",
             "users[0]: name: found \"a b\", expected 1 to 128 bytes without spaces",
@@ -315,7 +290,7 @@ mod tests {
         }
         assert!(!text.contains("hunter2"));
         let twice = "[[users]]\nname = 'x'\nnopass = true\nrights = []\n[[users]]\nname = 'x'\nnopass = true\nrights = []";
-        assert!(list(&read(twice).unwrap_err()).contains("x: name: found it twice"));
-        assert!(list(&read("").unwrap_err()).contains("users: found nothing"));
+        assert!(shown_all(&read(twice).unwrap_err()).contains("x: name: found it twice"));
+        assert!(shown_all(&read("").unwrap_err()).contains("users: found nothing"));
     }
 }

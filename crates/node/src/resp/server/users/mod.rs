@@ -30,11 +30,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use file::UsersError;
 pub(crate) use rights::{Need, Rights, needed};
 
 use super::super::context::Context;
 use super::digest::{Sha256, sha256};
+use crate::config::ConfigError;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -133,8 +133,8 @@ impl Users {
     /// Reads the file; without one there is the almighty `default`.
     ///
     /// # Errors
-    /// See [`UsersError`].
-    pub(crate) fn open(path: Option<&Path>) -> Result<Users, UsersError> {
+    /// See [`ConfigError`].
+    pub(crate) fn open(path: Option<&Path>) -> Result<Users, ConfigError> {
         let by_name = match path {
             Some(path) => file::load(path)?,
             None => BTreeMap::from([(DEFAULT.to_owned(), Arc::new(User::almighty()))]),
@@ -172,8 +172,8 @@ impl Users {
     /// Reads the file again; gives the names of users who are not what they were.
     ///
     /// # Errors
-    /// See [`UsersError`]; nothing has changed.
-    pub(crate) fn reload(&self) -> Result<BTreeSet<String>, UsersError> {
+    /// See [`ConfigError`]; nothing has changed.
+    pub(crate) fn reload(&self) -> Result<BTreeSet<String>, ConfigError> {
         let Some(path) = &self.path else {
             return Ok(BTreeSet::new());
         };
@@ -213,7 +213,9 @@ pub(crate) async fn follow(context: Arc<Context>, stop: CancellationToken) {
         let now = stamp(&path).await;
         if asked || now != seen {
             seen = now;
-            take_changes(&context);
+            if let Err(error) = take_changes(&context) {
+                tracing::error!(%error, "the users file was not taken: users are what they were");
+            }
         }
     }
 }
@@ -225,22 +227,20 @@ async fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64)> {
 }
 
 /// Reads the file again and lets clients of changed users go.
-pub(crate) fn take_changes(context: &Context) {
-    match context.users.reload() {
-        Err(error) => {
-            tracing::error!(%error, "the users file was not taken: users are what they were");
-        }
-        Ok(changed) => {
-            let mut clients = 0;
-            for client in context.clients.all() {
-                if changed.contains(&client.said().user) {
-                    client.kill.cancel();
-                    clients += 1;
-                }
-            }
-            tracing::info!(users = changed.len(), clients, "the users file was read again");
+///
+/// # Errors
+/// See [`ConfigError`]; nothing has changed.
+pub(crate) fn take_changes(context: &Context) -> Result<(), ConfigError> {
+    let changed = context.users.reload()?;
+    let mut clients = 0;
+    for client in context.clients.all() {
+        if changed.contains(&client.said().user) {
+            client.kill.cancel();
+            clients += 1;
         }
     }
+    tracing::info!(users = changed.len(), clients, "the users file was read again");
+    Ok(())
 }
 
 #[cfg(test)]
