@@ -29,6 +29,8 @@ pub struct Delimiter {
     scanned: usize,
     /// What each open aggregate still lacks, the innermost last.
     open: Vec<Open>,
+    /// How much of a bulk string was not there.
+    missing: usize,
     frame_bytes_max: usize,
 }
 
@@ -57,6 +59,7 @@ impl Delimiter {
             at: 0,
             scanned: 0,
             open: Vec::new(),
+            missing: 0,
             frame_bytes_max,
         }
     }
@@ -74,12 +77,19 @@ impl Delimiter {
         Ok(end.map(|end| buf.split_to(end).freeze()))
     }
 
-    /// Where the first reply in `buf` ends. Whoever calls this takes that many bytes off before the next call.
-    pub(crate) fn end(&mut self, buf: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    /// Where the first reply in `buf` ends; `None` when more bytes are needed. For who takes several replies at once:
+    /// the next call must begin that many bytes later.
+    ///
+    /// # Errors
+    /// See [`Delimiter::next`].
+    pub fn end(&mut self, buf: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let mut whole = false;
         while !whole {
             match self.item(buf)? {
-                Some(done) => whole = done,
+                Some(done) => {
+                    whole = done;
+                    self.missing = 0;
+                }
                 None if buf.len() > self.frame_bytes_max => return Err(ProtocolError::TooBigReply),
                 None => return Ok(None),
             }
@@ -90,6 +100,11 @@ impl Delimiter {
             return Err(ProtocolError::TooBigReply);
         }
         Ok(Some(end))
+    }
+
+    /// How many bytes more, at least, before the reply can be whole. A reader may reserve as much, within reason.
+    pub fn bytes_missing(&self) -> usize {
+        self.missing.max(1)
     }
 
     /// Steps over one header, with the string that belongs to it. `None`: more bytes are needed; else whether the
@@ -113,6 +128,7 @@ impl Delimiter {
                     .filter(|after| *after <= self.frame_bytes_max)
                     .ok_or(ProtocolError::TooBigReply)?;
                 if after > buf.len() {
+                    self.missing = after - buf.len();
                     return Ok(None);
                 }
                 if length.is_some() && buf.get(after - 2..after) != Some(b"\r\n") {
@@ -354,6 +370,7 @@ mod tests {
         let mut delimiter = Delimiter::new();
         assert_eq!(delimiter.next(&mut buf), Ok(None));
         assert!(delimiter.open.capacity() < 10 && buf.capacity() < 1_000);
+        assert_eq!(delimiter.bytes_missing(), 500 + 2 - 3);
     }
 
     #[test]

@@ -22,11 +22,13 @@ pub mod hyperloglog;
 pub mod kv;
 pub mod launcher;
 pub mod memory;
+pub mod raw;
 pub mod redis;
 pub mod store;
 
 pub use embedded::EmbeddedStore;
 pub use error::Error;
 pub use memory::{Clock, ManualClock, MemoryStore, SharedMemoryStore, SystemClock};
+pub use raw::RawStore;
 pub use redis::{RedisConfig, RedisStore};
 pub use store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo, StoreKind};

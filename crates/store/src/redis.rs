@@ -3,12 +3,14 @@
 //! Views are ordinary values in database 0 under the application's own keys; everything else is in a reserved
 //! database (see `layout`). A commit is one script, which checks the shard's head and the views, then writes (see
 //! `script`). Each shard has a [writer](self) with a connection of its own that never reconnects by itself; readers
-//! share a few connections that do. What the server is, is asked of `INFO` only.
+//! share a few connections that do. Clients' own commands, where they are passed on, have connections apart from all
+//! of these, and a user of their own (see `raw`). What the server is, is asked of `INFO` only.
 
 mod connect;
 mod encode;
 mod layout;
 mod load;
+pub(crate) mod raw;
 mod read;
 mod reader;
 mod reply;
@@ -27,9 +29,11 @@ use cartograph_replica::commit::{Claim, Commit, Load, Loaded, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
+use crate::raw::RawStore;
 use crate::store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo};
 
 use connect::Endpoint;
+use raw::Raw;
 use reader::Readers;
 use server::Server;
 use writer::{Request, Writer};
@@ -50,6 +54,16 @@ pub struct RedisConfig {
     pub commits_in_flight: usize,
     /// Reading connections on each of the two databases, at least 1. Default 2.
     pub readers: usize,
+    /// Key prefixes of the local class: what passed-on commands may write. Default none.
+    pub local_prefixes: Vec<String>,
+    /// Shared connections for passed-on commands, for each version of the protocol, at least 1. Default 4.
+    pub raw_connections: usize,
+    /// Connections of single clients: blocking commands, subscriptions, local transactions. Default 48.
+    pub pinned_connections_max: usize,
+    /// Submissions that may wait for one shared connection, sent ones included. Default 16,384.
+    pub raw_queue_max: usize,
+    /// Bytes that may wait to be sent on one shared connection; a single larger command may. Default 64 MiB.
+    pub raw_queue_bytes_max: usize,
     /// How long a connection may take. Default 2 s.
     pub connect_timeout: Duration,
     /// How long a commit or a claim may take before it is unknown. Default 5 s.
@@ -68,6 +82,11 @@ impl RedisConfig {
             fsync_always: false,
             commits_in_flight: 3,
             readers: 2,
+            local_prefixes: Vec::new(),
+            raw_connections: 4,
+            pinned_connections_max: 48,
+            raw_queue_max: 16_384,
+            raw_queue_bytes_max: 64 * 1024 * 1024,
             connect_timeout: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
@@ -85,6 +104,8 @@ pub struct RedisStore {
     views: Readers,
     /// On the metadata database.
     metadata: Readers,
+    /// For commands that are passed on as they came.
+    raw: Arc<Raw>,
 }
 
 impl RedisStore {
@@ -99,6 +120,7 @@ impl RedisStore {
         Ok(RedisStore {
             views: readers(0),
             metadata: readers(config.metadata_db),
+            raw: Arc::new(Raw::new(endpoint.clone(), config.clone(), Arc::clone(&epoch))),
             endpoint,
             config,
             epoch,
@@ -188,6 +210,10 @@ impl Store for RedisStore {
             sent.map_err(|_| self.closed())?;
             checked.await.map_err(|_| self.closed())?
         })
+    }
+
+    fn raw(&self) -> Option<Arc<dyn RawStore>> {
+        Some(Arc::clone(&self.raw) as Arc<dyn RawStore>)
     }
 
     fn release(&self, shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {

@@ -5,12 +5,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use cartograph_crdt::{Score, ShardId};
 use cartograph_replica::commit::{Claim, Commit, Load, Loaded, Outcome};
 use cartograph_replica::entry::Key;
 
 use crate::error::Error;
+use crate::raw::RawStore;
 
 /// A boxed future, so that the trait can stand behind `Arc<dyn Store>`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -67,6 +69,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// See [`Error`].
     fn info(&self) -> BoxFuture<'_, Result<StoreInfo, Error>>;
+
+    /// Redis's own protocol, where the store is a Redis: commands passed on as they came.
+    fn raw(&self) -> Option<Arc<dyn RawStore>> {
+        None
+    }
 
     /// Gives `shard` up at a graceful shutdown: waits for the commits handed in so far, then takes no more until the
     /// next claim.

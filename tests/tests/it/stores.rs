@@ -17,6 +17,8 @@ mod fake;
 mod generate;
 mod harness;
 mod large;
+mod raw;
+mod raw_user;
 mod refusals;
 mod writer;
 

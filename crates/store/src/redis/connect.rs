@@ -79,6 +79,17 @@ impl Endpoint {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn addr(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    /// User name and password.
+    pub(crate) fn credentials(&self) -> (Option<&str>, Option<&str>) {
+        let login = self.info.redis_settings();
+        (login.username(), login.password())
+    }
+
     pub(crate) fn error(&self, fault: Fault) -> Error {
         fault.into_error(&self.address, self.metadata_db)
     }

@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// Redis's version, or the one that a Valkey is compatible with.
-    fn version(&self) -> (u32, u32) {
+    pub(crate) fn version(&self) -> (u32, u32) {
         let mut parts = self
             .get("redis_version")
             .split('.')
