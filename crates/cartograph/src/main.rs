@@ -5,6 +5,7 @@
 //! to stdout, everything else to stderr.
 
 mod api;
+mod bench;
 mod cart;
 mod client;
 mod clock;
@@ -76,6 +77,7 @@ enum Command {
     #[command(name = "demo-child", hide = true)]
     DemoChild(demo::ChildArgs),
     Load(load::Args),
+    Bench(bench::Args),
     Status(status::Args),
     Cart(cart::Args),
     /// Print a completion script for a shell
@@ -119,6 +121,7 @@ fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
         Command::DemoChild(args) => return demo::run_child(args).map_err(refused),
         // Load ends gracefully by itself; the others may just be dropped.
         Command::Load(args) => block_on(load::run(args, Arc::clone(term))),
+        Command::Bench(args) => block_on(until_interrupted(bench::run(args, Arc::clone(term)))),
         Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
         Command::Cart(args) => block_on(until_interrupted(cart::run(args, term))),
         Command::Completions { shell } => completions(shell, term),

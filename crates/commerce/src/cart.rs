@@ -91,6 +91,7 @@ impl CartCommand {
         };
         Request {
             commands,
+            watched: Vec::new(),
             idempotency_key: None,
         }
     }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use cartograph_crdt::{RegionId, VersionVector};
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::{BackMessage, Hello, Message, Welcome};
-use cartograph_replica::{BatchId, Claim, Commit, Load, Loaded, Outcome};
+use cartograph_replica::{BatchId, Claim, Commit, Key, Load, Loaded, Outcome};
 
-use crate::command::{Command, Reply};
+use crate::command::{Command, Reply, Stamp};
 use crate::error::CommandError;
 
 /// Clock readings, all in milliseconds.
@@ -44,6 +44,8 @@ pub struct LoadId(pub u64);
 pub struct Request {
     /// The commands, in order. A refused one leaves the others standing, as in MULTI.
     pub commands: Vec<Command>,
+    /// Keys that were watched, as they stood then ([`Command::Stamp`]): if one stands otherwise, nothing is done.
+    pub watched: Vec<(Key, Stamp)>,
     /// The client's idempotency key: its reply is kept with the commit, and given again to a retry within 24 hours.
     pub idempotency_key: Option<Vec<u8>>,
 }
@@ -53,6 +55,7 @@ impl Request {
     pub fn one(command: Command) -> Self {
         Request {
             commands: vec![command],
+            watched: Vec::new(),
             idempotency_key: None,
         }
     }
@@ -88,6 +91,9 @@ pub enum RequestError {
         /// What is wrong.
         reason: String,
     },
+    /// A watched key has changed since. Definite.
+    #[error("a watched key has changed")]
+    WatchFailed,
     /// The idempotency key was used for something else. Definite.
     #[error("this idempotency key was used for another request")]
     IdempotencyMismatch,

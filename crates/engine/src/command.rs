@@ -3,13 +3,19 @@
 //!
 //! Names and meanings are Redis's. Times are absolute Unix milliseconds, or relative to the engine's expiry clock.
 
+pub mod range;
+pub mod read;
+
 use std::fmt;
 use std::sync::Arc;
 
-use cartograph_crdt::ElementId;
+use cartograph_crdt::{ElementId, Incarnation};
 use cartograph_replica::Key;
 
+use self::range::ZRange;
+pub use self::read::Read;
 use crate::error::CommandError;
+use crate::geo::Query;
 use crate::writer::{Stop, Writer};
 
 /// When something expires.
@@ -89,6 +95,86 @@ pub enum SetOperation {
     Intersection,
     /// SDIFF.
     Difference,
+}
+
+/// How ZUNION and ZINTER make one score of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregate {
+    /// SUM.
+    Sum,
+    /// MIN.
+    Min,
+    /// MAX.
+    Max,
+}
+
+/// ZUNION, ZINTER and ZDIFF, over sorted sets and sets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ZOperation {
+    /// Which.
+    pub operation: SetOperation,
+    /// The keys, each with its weight (1 where none is given; ZDIFF knows none).
+    pub sources: Vec<(Key, f64)>,
+    /// How the scores of one member become one.
+    pub aggregate: Aggregate,
+}
+
+/// BITOP's operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitOperation {
+    /// AND.
+    And,
+    /// OR.
+    Or,
+    /// XOR.
+    Xor,
+    /// NOT: of one key.
+    Not,
+}
+
+/// What BITFIELD does with a number that does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BitOverflow {
+    /// WRAP.
+    #[default]
+    Wrap,
+    /// SAT.
+    Saturate,
+    /// FAIL: nothing, and nil is replied.
+    Fail,
+}
+
+/// One of BITFIELD's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitField {
+    /// Has it a sign?
+    pub signed: bool,
+    /// Its bits: 1 to 64, 63 without a sign.
+    pub bits: u8,
+    /// Its first bit in the string.
+    pub offset: u64,
+}
+
+/// One of BITFIELD's subcommands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitFieldOperation {
+    /// GET.
+    Get,
+    /// SET.
+    Set(i64, BitOverflow),
+    /// INCRBY.
+    IncrBy(i64, BitOverflow),
+}
+
+/// How a key stood when somebody began to watch it: see [`Command::Stamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Whose commits are counted: another incarnation counts anew.
+    pub incarnation: Incarnation,
+    /// The commit that last changed the key.
+    pub changed: u64,
+    /// Did it show anything? A key that has expired since is not what it was.
+    pub shown: bool,
 }
 
 /// Which end of a sorted set.
@@ -189,6 +275,16 @@ pub enum Command {
         key: Key,
         by: Vec<u8>,
     },
+    /// BITFIELD and `BITFIELD_RO`: one reply a subcommand.
+    BitField {
+        key: Key,
+        operations: Vec<(BitField, BitFieldOperation)>,
+    },
+    BitOp {
+        operation: BitOperation,
+        to: Key,
+        keys: Vec<Key>,
+    },
     // Hashes
     HGet {
         key: Key,
@@ -284,6 +380,32 @@ pub enum Command {
         end: End,
         count: u64,
     },
+    /// ZMPOP: the first of the keys that shows anything, with members and scores in turn; nil if none does.
+    ZMPop {
+        keys: Vec<Key>,
+        end: End,
+        count: u64,
+    },
+    ZRemRange {
+        key: Key,
+        range: ZRange,
+    },
+    ZRangeStore {
+        to: Key,
+        from: Key,
+        range: ZRange,
+    },
+    ZStore {
+        to: Key,
+        operation: ZOperation,
+    },
+    /// GEOSEARCHSTORE, GEORADIUS STORE: scores are geohashes, or distances.
+    GeoStore {
+        to: Key,
+        from: Key,
+        query: Query,
+        distances: bool,
+    },
     // HyperLogLog
     PfAdd {
         key: Key,
@@ -295,6 +417,13 @@ pub enum Command {
     PfMerge {
         to: Key,
         from: Vec<Key>,
+    },
+    /// A read from here instead of from the view.
+    Read(Read),
+    /// What WATCH notes of its keys, for [`crate::api::Request::watched`]. The reply comes when every commit is done
+    /// that the stamps tell of.
+    Stamp {
+        keys: Vec<Key>,
     },
     /// Something built on these, from a crate above (carts).
     Procedure(Arc<dyn Procedure>),
@@ -370,6 +499,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// A simple string (TYPE).
     Simple(&'static str),
+    /// What WATCH notes, one a key.
+    Stamps(Vec<Stamp>),
     /// A command of a transaction that was refused; the others stand.
     Error(CommandError),
 }

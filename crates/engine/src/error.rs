@@ -69,9 +69,29 @@ pub enum CommandError {
     /// Not a HyperLogLog.
     #[error("WRONGTYPE Key is not a valid HyperLogLog string value.")]
     NotAHyperLogLog,
+    /// A command on strings met a HyperLogLog.
+    #[error(
+        "WRONGTYPE this key holds a HyperLogLog, which is replicated by its registers: within a transaction, and for writes but SET, it is no string"
+    )]
+    HyperLogLogAsString,
+    /// LCS of what are no strings.
+    #[error("ERR The specified keys must contain string values")]
+    LcsNotStrings,
+    /// LCS of strings whose table would not fit.
+    #[error("ERR Insufficient memory, transient memory for LCS exceeds what a node allows")]
+    LcsTooLong,
+    /// GEOSEARCH from a member that is not there.
+    #[error("ERR could not decode requested zset member")]
+    NoSuchPlace,
+    /// A negative count asks for more repetitions than one reply may have.
+    #[error("ERR value is out of range")]
+    TooManyRepeats,
     /// A HyperLogLog is its registers: one without any set register cannot be told from no key.
     #[error("ERR a HyperLogLog without elements cannot be replicated: add at least one element")]
     EmptyHyperLogLog,
+    /// A bad argument that a door has found, in Redis's words.
+    #[error("ERR {0}")]
+    Redis(&'static str),
     /// A key in the product's own name space.
     #[error("ERR keys that begin with a NUL byte and `cartograph:` are reserved")]
     ReservedKey,

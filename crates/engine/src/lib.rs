@@ -6,8 +6,10 @@ pub mod command;
 mod commands;
 pub mod conflict;
 pub mod error;
+pub mod geo;
 pub mod head;
 pub mod number;
+pub mod pattern;
 pub mod shard;
 pub mod show;
 #[cfg(feature = "testkit")]

@@ -18,7 +18,7 @@ use cartograph_crdt::{
 use cartograph_replica::{Entry, Key};
 
 use crate::cache::Cache;
-use crate::command::Want;
+use crate::command::{Stamp, Want};
 use crate::error::CommandError;
 
 /// Keys that begin so hold the product's own replicated state and have no view.
@@ -216,6 +216,21 @@ impl<'a> Writer<'a> {
         let now = self.setting.now_ms;
         let row = self.header(key)?;
         Ok(shown(&row.header, &row.summary, now))
+    }
+
+    /// How the key stands, for those who watch it. Changes of entries that no commit has yet taken are not counted:
+    /// whoever asks must see to it that there are none.
+    ///
+    /// # Errors
+    /// As [`Writer::look`].
+    pub(crate) fn stamp(&mut self, key: &[u8]) -> Result<Stamp, Stop> {
+        let shown = self.look(key)?.is_some();
+        let changed = self.header(key)?.summary.changed;
+        Ok(Stamp {
+            incarnation: self.setting.me.incarnation,
+            changed,
+            shown,
+        })
     }
 
     /// The same, refused when the key shows another type.

@@ -21,6 +21,7 @@ mod log;
 pub mod metrics;
 pub mod node;
 pub mod peers;
+mod resp;
 mod scrub;
 pub mod seed;
 pub mod tls;

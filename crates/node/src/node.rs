@@ -32,6 +32,7 @@ use crate::http;
 use crate::metrics::Metrics;
 use crate::peers::accept::Accept;
 use crate::peers::{PeerError, Peers};
+use crate::resp::{self, context::Context};
 use crate::scrub;
 use crate::seed;
 use crate::tls::{self, PeerTls, TlsError};
@@ -96,6 +97,9 @@ pub enum NodeError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Threads for the RESP door.
+    #[error("the threads that serve Redis clients cannot be started: {0}")]
+    Threads(std::io::Error),
     /// Signals cannot be heard.
     #[error("signals cannot be waited for: {0}")]
     Signals(std::io::Error),
@@ -105,6 +109,7 @@ pub enum NodeError {
 pub struct Node {
     doors: Arc<Doors>,
     http: SocketAddr,
+    resp: SocketAddr,
     grpc: SocketAddr,
     peer: SocketAddr,
     serving: CancellationToken,
@@ -220,6 +225,7 @@ impl Node {
     pub async fn start_on(config: Config, store: Arc<dyn Store>) -> Result<Node, NodeError> {
         let peer_tls = config.peer.tls.as_ref().map(PeerTls::read).transpose()?;
         let (http_listener, http) = bind("http.listen", config.http.listen).await?;
+        let (resp_listener, resp) = bind("resp.listen", config.resp.listen).await?;
         let (grpc_listener, grpc) = bind("grpc.listen", config.grpc.listen).await?;
         let (peer_listener, peer) = bind("peer.listen", config.peer.listen).await?;
         let mut peer_server = server();
@@ -255,20 +261,22 @@ impl Node {
             log_end("grpc", ended.await);
         });
         let http_task = serve_http(&doors, http_listener, serving.clone());
+        let resp_task = serve_resp(&doors, resp_listener, serving.clone())?;
         let mut helpers = vec![health, tokio::spawn(follow_members(Arc::clone(&doors)))];
         helpers.extend(scrubs(&doors));
         tracing::info!(
-            region = %doors.config.region.name, %http, %grpc, %peer, store = store_kind(&doors.config),
+            region = %doors.config.region.name, %http, %resp, %grpc, %peer, store = store_kind(&doors.config),
             "listening"
         );
         Ok(Node {
             doors,
             http,
+            resp,
             grpc,
             peer,
             serving,
             exchanging,
-            door_tasks: vec![http_task, grpc_task],
+            door_tasks: vec![http_task, grpc_task, resp_task],
             peer_task,
             helpers,
             drivers,
@@ -278,6 +286,11 @@ impl Node {
     /// Where HTTP listens.
     pub fn http_address(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where Redis clients are served.
+    pub fn resp_address(&self) -> SocketAddr {
+        self.resp
     }
 
     /// Where gRPC listens.
@@ -406,6 +419,16 @@ fn serve_http(doors: &Arc<Doors>, listener: TcpListener, stop: CancellationToken
             tracing::error!(door = "http", %error, "a door broke");
         }
     })
+}
+
+fn serve_resp(
+    doors: &Arc<Doors>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<JoinHandle<()>, NodeError> {
+    let tls = doors.config.resp.tls.as_ref().map(tls::resp).transpose()?;
+    let context = Context::new(Arc::clone(doors))?;
+    resp::start(&context, listener, tls, stop).map_err(NodeError::Threads)
 }
 
 fn scrubs(doors: &Arc<Doors>) -> Vec<JoinHandle<()>> {

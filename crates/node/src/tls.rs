@@ -5,7 +5,10 @@
 //! means to reach, whatever the address; the listener checks the dialler's for the region that its greeting claims.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 use webpki::EndEntityCert;
 
@@ -30,6 +33,14 @@ pub enum TlsError {
         /// What the library says.
         source: tonic::transport::Error,
     },
+    /// The same, of the RESP door.
+    #[error("the certificate, key or authority for {door} cannot be used: {reason}")]
+    Refused {
+        /// `resp.tls`.
+        door: &'static str,
+        /// What the library says.
+        reason: String,
+    },
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -50,6 +61,41 @@ pub fn door(files: &ServerTls) -> Result<ServerTlsConfig, TlsError> {
         Some(ca) => config.client_ca_root(Certificate::from_pem(read(ca)?)),
         None => config,
     })
+}
+
+/// What the RESP door shows, and asks of clients.
+///
+/// # Errors
+/// [`TlsError::Unreadable`], [`TlsError::Refused`].
+pub fn resp(files: &ServerTls) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let refused = |reason: String| TlsError::Refused {
+        door: "resp.tls",
+        reason,
+    };
+    let pem = |e: rustls_pki_types::pem::Error| refused(e.to_string());
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(&files.cert)?)
+        .collect::<Result<_, _>>()
+        .map_err(pem)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(pem)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| refused(e.to_string()))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(&read(ca)?) {
+                let added = roots.add(certificate.map_err(pem)?);
+                added.map_err(|e| refused(e.to_string()))?;
+            }
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().map_err(|e| refused(e.to_string()))?)
+        }
+    };
+    let config = builder.with_single_cert(chain, key);
+    config.map(Arc::new).map_err(|e| refused(e.to_string()))
 }
 
 /// Both sides of links between regions.

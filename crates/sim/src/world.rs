@@ -440,6 +440,7 @@ impl World {
         let id = RequestId(r.next_request);
         let request = Request {
             commands,
+            watched: Vec::new(),
             idempotency_key,
         };
         self.give(region, Input::Request { id, request });

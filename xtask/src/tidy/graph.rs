@@ -29,7 +29,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "sim",
         &["crdt", "resp", "replica", "engine", "commerce", "proto", "store"],
     ),
-    ("cartograph", &["node"]),
+    ("cartograph", &["node", "resp"]),
     ("tests", &["crdt", "resp", "replica", "engine", "store", "proto"]),
     // The pages that are made from tables in code.
     ("xtask", &["resp"]),

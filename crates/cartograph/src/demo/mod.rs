@@ -33,7 +33,7 @@ mod page;
 mod ports;
 mod process;
 mod proxy;
-mod redis;
+pub(crate) mod redis;
 mod region;
 #[cfg(test)]
 mod tests;

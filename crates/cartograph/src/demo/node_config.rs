@@ -12,6 +12,7 @@ pub(crate) struct NodeConfig {
     region: Region,
     cluster: Cluster,
     http: Listen,
+    resp: Listen,
     grpc: Listen,
     peer: Listen,
     store: Store,
@@ -89,6 +90,7 @@ impl NodeConfig {
             },
             cluster: Cluster { name: "demo" },
             http: listen(ports.http),
+            resp: listen(ports.resp),
             grpc: listen(ports.grpc),
             peer: listen(ports.peer),
             store,
@@ -132,6 +134,8 @@ mod tests {
             name = "demo"
             [http]
             listen = "127.0.0.1:7101"
+            [resp]
+            listen = "127.0.0.1:7201"
             [grpc]
             listen = "127.0.0.1:7301"
             [peer]

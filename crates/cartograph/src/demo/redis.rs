@@ -97,7 +97,7 @@ pub(crate) async fn choose(
 }
 
 /// The first program on PATH that is new enough, with what it calls itself, and a line for each that is not.
-async fn find(path: Option<OsString>) -> (Option<(PathBuf, String)>, Vec<String>) {
+pub(crate) async fn find(path: Option<OsString>) -> (Option<(PathBuf, String)>, Vec<String>) {
     let mut lines = Vec::new();
     for name in PROGRAMS {
         for dir in path.iter().flat_map(std::env::split_paths) {

@@ -45,6 +45,21 @@ pub(super) fn pttl(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
     }))
 }
 
+/// PEXPIRETIME.
+pub(super) fn pexpiretime(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
+    Ok(Reply::Integer(match w.look(key)? {
+        None => -2,
+        Some(Shown { expiry: None, .. }) => -1,
+        Some(Shown { expiry: Some(at), .. }) => i64::try_from(at).unwrap_or(i64::MAX),
+    }))
+}
+
+/// What WATCH notes of each key.
+pub(super) fn stamp(w: &mut Writer<'_>, keys: &[Key]) -> Result<Reply, Stop> {
+    let stamps: Result<Vec<_>, Stop> = keys.iter().map(|key| w.stamp(key)).collect();
+    Ok(Reply::Stamps(stamps?))
+}
+
 /// EXPIRE and its kin. An instant that has passed deletes.
 pub(super) fn expire(w: &mut Writer<'_>, key: &[u8], when: When, flags: ExpireFlags) -> Result<Reply, Stop> {
     let at = instant(w, when).ok_or(CommandError::InvalidExpire { command: "expire" })?;

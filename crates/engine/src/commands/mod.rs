@@ -9,22 +9,28 @@
 //! - A command keeps no state: when a row turns out not to be loaded it stops, and runs again from the start.
 //! - It touches as many elements as it changes. Only what needs the whole key asks for it.
 //! - Redis keeps a HyperLogLog in a string; here it is a type of its own, shown by TYPE as `string`. String commands
-//!   on it are refused with WRONGTYPE, since a value written over its registers could not be merged.
+//!   on it are refused, since a value written over its registers could not be merged; SET replaces it.
 //!
 //! A door checks what is a matter of text (arity, numbers, contradicting options); what depends on the data is checked
 //! here.
 
+mod bits;
+mod collection_reads;
 mod hashes;
 pub(crate) mod hyperloglog;
 mod keys;
 pub(crate) mod numbers;
+mod places;
 mod sets;
+mod sorted_set_operations;
+mod sorted_set_reads;
 mod sorted_sets;
 mod strings;
+mod text_reads;
 
 use cartograph_crdt::{ElementId, Type};
 
-use crate::command::{Command, Reply, Want, When};
+use crate::command::{Command, Read, Reply, Want, When};
 use crate::error::CommandError;
 use crate::show::{self, Text};
 use crate::writer::{Shown, Stop, Writer};
@@ -66,7 +72,9 @@ pub(crate) fn evaluate(command: &Command, writer: &mut Writer<'_>) -> Result<Rep
         Command::GetEx { key, expiry } => strings::getex(w, key, *expiry),
         Command::Append { key, value } => strings::append(w, key, value),
         Command::SetRange { key, offset, value } => strings::setrange(w, key, *offset, value),
-        Command::SetBit { key, offset, bit } => strings::setbit(w, key, *offset, *bit),
+        Command::SetBit { key, offset, bit } => bits::setbit(w, key, *offset, *bit),
+        Command::BitField { key, operations } => bits::bitfield(w, key, operations),
+        Command::BitOp { operation, to, keys } => bits::bitop(w, *operation, to, keys),
         Command::IncrBy { key, by } => numbers::incrby(w, key, *by),
         Command::IncrByFloat { key, by } => numbers::incrbyfloat(w, key, by),
         Command::HGet { key, field } => hashes::hget(w, key, field),
@@ -95,10 +103,90 @@ pub(crate) fn evaluate(command: &Command, writer: &mut Writer<'_>) -> Result<Rep
         } => sorted_sets::zincrby(w, key, *flags, *by, member),
         Command::ZRem { key, members } => sorted_sets::zrem(w, key, members),
         Command::ZPop { key, end, count } => sorted_sets::zpop(w, key, *end, *count),
+        Command::ZMPop { keys, end, count } => sorted_sets::zmpop(w, keys, *end, *count),
+        Command::ZRemRange { key, range } => sorted_set_operations::remove_range(w, key, range),
+        Command::ZRangeStore { to, from, range } => sorted_set_operations::range_store(w, to, from, range),
+        Command::ZStore { to, operation } => sorted_set_operations::store(w, to, operation),
+        Command::GeoStore {
+            to,
+            from,
+            query,
+            distances,
+        } => places::store(w, to, from, query, *distances),
         Command::PfAdd { key, elements } => hyperloglog::pfadd(w, key, elements),
         Command::PfCount { keys } => hyperloglog::pfcount(w, keys),
         Command::PfMerge { to, from } => hyperloglog::pfmerge(w, to, from),
+        Command::Read(command) => read(command, w),
+        Command::Stamp { keys } => keys::stamp(w, keys),
         Command::Procedure(procedure) => procedure.run(w),
+    }
+}
+
+/// Runs a read: makes no effects.
+fn read(command: &Read, w: &mut Writer<'_>) -> Result<Reply, Stop> {
+    match command {
+        Read::Refuse {
+            keys,
+            types,
+            wrong_type,
+            absent,
+            error,
+        } => collection_reads::refuse(w, keys, types, wrong_type, absent.as_deref(), error),
+        Read::PExpireTime { key } => keys::pexpiretime(w, key),
+        Read::MGet { keys } => text_reads::mget(w, keys),
+        Read::StrLen { key } => text_reads::strlen(w, key),
+        Read::GetRange { key, start, end } => text_reads::getrange(w, key, *start, *end),
+        Read::GetBit { key, offset } => bits::getbit(w, key, *offset),
+        Read::BitCount { key, range } => bits::bitcount(w, key, *range),
+        Read::BitPos {
+            key,
+            bit,
+            start,
+            end,
+            unit,
+        } => bits::bitpos(w, key, *bit, *start, *end, *unit),
+        Read::Lcs { keys, form } => text_reads::lcs(w, keys, *form),
+        Read::HMGet { key, fields } => collection_reads::hmget(w, key, fields),
+        Read::HKeys { key } => collection_reads::hkeys(w, key),
+        Read::HVals { key } => collection_reads::hvals(w, key),
+        Read::HLen { key } => collection_reads::cardinality(w, key, Type::Hash),
+        Read::HExists { key, field } => collection_reads::hexists(w, key, field),
+        Read::HStrLen { key, field } => collection_reads::hstrlen(w, key, field),
+        Read::HRandField { key, count, values } => collection_reads::hrandfield(w, key, *count, *values),
+        Read::SMIsMember { key, members } => collection_reads::smismember(w, key, members),
+        Read::SRandMember { key, count } => collection_reads::srandmember(w, key, *count),
+        Read::SOperation { operation, keys } => sets::read(w, *operation, keys),
+        Read::SInterCard { keys, limit } => sorted_set_operations::sintercard(w, keys, *limit),
+        Read::ZMScore { key, members } => sorted_set_reads::zmscore(w, key, members),
+        Read::ZCard { key } => collection_reads::cardinality(w, key, Type::SortedSet),
+        Read::ZRank {
+            key,
+            member,
+            reverse,
+            with_score,
+        } => sorted_set_reads::zrank(w, key, member, *reverse, *with_score),
+        Read::ZCount { key, range } => sorted_set_reads::zcount(w, key, *range),
+        Read::ZLexCount { key, range } => sorted_set_reads::zlexcount(w, key, range),
+        Read::ZRange {
+            key,
+            range,
+            with_scores,
+        } => sorted_set_reads::zrange(w, key, range, *with_scores),
+        Read::ZRandMember {
+            key,
+            count,
+            with_scores,
+        } => sorted_set_reads::zrandmember(w, key, *count, *with_scores),
+        Read::ZOperation {
+            operation,
+            with_scores,
+        } => sorted_set_operations::read(w, operation, *with_scores),
+        Read::ZInterCard { keys, limit } => sorted_set_operations::intercard(w, keys, *limit),
+        Read::GeoPos { key, members } => places::geopos(w, key, members),
+        Read::GeoDist { key, members, metres } => places::geodist(w, key, members, *metres),
+        Read::GeoHash { key, members } => places::geohash(w, key, members),
+        Read::GeoSearch { key, query } => places::geosearch(w, key, query),
+        Read::Scan { key, ty, pattern } => collection_reads::scan(w, key, *ty, pattern.as_deref()),
     }
 }
 
@@ -123,6 +211,7 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         | Command::Append { key, .. }
         | Command::SetRange { key, .. }
         | Command::SetBit { key, .. }
+        | Command::BitField { key, .. }
         | Command::IncrBy { key, .. }
         | Command::IncrByFloat { key, .. } => want(key, [ElementId::string()]),
         Command::MSet { pairs, .. } => pairs
@@ -152,13 +241,69 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         | Command::SMembers { key }
         | Command::SPop { key, .. }
         | Command::ZRangeWithScores { key }
-        | Command::ZPop { key, .. } => vec![Want::all(key)],
+        | Command::ZPop { key, .. }
+        | Command::ZRemRange { key, .. } => vec![Want::all(key)],
+        Command::BitOp { to, keys, .. } => {
+            let sources = keys.iter().flat_map(|k| want(k, [ElementId::string()]));
+            sources.chain([Want::header(to)]).collect()
+        }
+        Command::ZMPop { keys, .. } | Command::Stamp { keys } => {
+            keys.iter().map(|k| Want::header(k)).collect()
+        }
+        Command::ZRangeStore { to, from, .. } | Command::GeoStore { to, from, .. } => {
+            vec![Want::all(from), Want::header(to)]
+        }
+        Command::ZStore { to, operation } => {
+            let sources = operation.sources.iter().map(|(k, _)| Want::all(k));
+            sources.chain([Want::header(to)]).collect()
+        }
+        Command::Read(command) => wants_of_read(command),
         Command::SStore { to, keys, .. } => [all(keys), vec![Want::header(to)]].concat(),
         Command::PfAdd { key, elements } => want(key, hyperloglog::registers(elements)),
         Command::PfCount { keys } => all(keys),
         Command::PfMerge { to, from } => [all(from), vec![Want::all(to)]].concat(),
         Command::Procedure(procedure) => procedure.wants(),
     }
+}
+
+fn wants_of_read(command: &Read) -> Vec<Want> {
+    match command {
+        Read::Refuse { keys, .. } => keys.iter().map(|k| Want::header(k)).collect(),
+        Read::PExpireTime { key } | Read::HLen { key } | Read::ZCard { key } => vec![Want::header(key)],
+        Read::MGet { keys } => string_of(keys),
+        Read::Lcs { keys, .. } => string_of(keys),
+        Read::StrLen { key }
+        | Read::GetRange { key, .. }
+        | Read::GetBit { key, .. }
+        | Read::BitCount { key, .. }
+        | Read::BitPos { key, .. } => want(key, [ElementId::string()]),
+        Read::HMGet { key, fields } => want(key, fields.iter().map(|f| ElementId::field(f))),
+        Read::HExists { key, field } | Read::HStrLen { key, field } => want(key, [ElementId::field(field)]),
+        Read::SMIsMember { key, members } => want(key, members.iter().map(|m| ElementId::member(m))),
+        Read::ZMScore { key, members } | Read::GeoPos { key, members } | Read::GeoHash { key, members } => {
+            want(key, members.iter().map(|m| ElementId::scored(m)))
+        }
+        Read::GeoDist { key, members, .. } => want(key, members.iter().map(|m| ElementId::scored(m))),
+        Read::HKeys { key }
+        | Read::HVals { key }
+        | Read::HRandField { key, .. }
+        | Read::SRandMember { key, .. }
+        | Read::ZRank { key, .. }
+        | Read::ZCount { key, .. }
+        | Read::ZLexCount { key, .. }
+        | Read::ZRange { key, .. }
+        | Read::ZRandMember { key, .. }
+        | Read::GeoSearch { key, .. }
+        | Read::Scan { key, .. } => vec![Want::all(key)],
+        Read::SOperation { keys, .. } | Read::SInterCard { keys, .. } | Read::ZInterCard { keys, .. } => {
+            all(keys)
+        }
+        Read::ZOperation { operation, .. } => operation.sources.iter().map(|(k, _)| Want::all(k)).collect(),
+    }
+}
+
+fn string_of(keys: &[Vec<u8>]) -> Vec<Want> {
+    keys.iter().flat_map(|k| want(k, [ElementId::string()])).collect()
 }
 
 fn want(key: &[u8], ids: impl IntoIterator<Item = ElementId>) -> Vec<Want> {

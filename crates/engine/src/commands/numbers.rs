@@ -3,18 +3,19 @@
 //! The writer computes what Redis would compute and records the exact difference to what it showed before. A merged
 //! number past its range is shown saturated, and no longer incremented until SET or DEL.
 
-use cartograph_crdt::{ElementId, Exact, Type};
+use cartograph_crdt::{ElementId, Exact, Type, Value};
 
+use super::strings::look_string;
 use super::text;
 use crate::command::Reply;
 use crate::error::CommandError;
-use crate::number::{FloatError, LongDouble, hincr_by_float, incr_by_float, parse_i64};
+use crate::number::{FloatError, FloatIncrement, LongDouble, hincr_by_float, incr_by_float, parse_i64};
 use crate::show::Text;
 use crate::writer::{Shown, Stop, Writer};
 
 /// INCR, DECR, INCRBY and DECRBY.
 pub(super) fn incrby(w: &mut Writer<'_>, key: &[u8], by: i64) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     increment(w, key, shown, ElementId::string(), by, CommandError::NotAnInteger)
 }
 
@@ -53,12 +54,12 @@ fn increment(
 
 /// INCRBYFLOAT.
 pub(super) fn incrbyfloat(w: &mut Writer<'_>, key: &[u8], by: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     let id = ElementId::string();
     let old = text(w, key, shown, &id)?;
     refuse_saturated(old.as_ref())?;
     let step = incr_by_float(old.as_ref().map(|t| t.bytes.as_slice()), by).map_err(refused)?;
-    increment_exactly(w, key, shown, &id, step.delta)
+    float(w, key, shown, &id, step)
 }
 
 /// HINCRBYFLOAT: Redis reads the increment before it looks at the key.
@@ -72,7 +73,25 @@ pub(super) fn hincrbyfloat(w: &mut Writer<'_>, key: &[u8], field: &[u8], by: &[u
     let old = text(w, key, shown, &id)?;
     refuse_saturated(old.as_ref())?;
     let step = hincr_by_float(old.as_ref().map(|t| t.bytes.as_slice()), by).map_err(refused)?;
-    increment_exactly(w, key, shown, &id, step.delta)
+    float(w, key, shown, &id, step)
+}
+
+/// A sum that leaves the 64-bit range is no longer told from a saturated one, so it is written as a value: it keeps
+/// Redis's digits, and cancels the increments that it has seen.
+fn float(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    shown: Option<Shown>,
+    id: &ElementId,
+    step: FloatIncrement,
+) -> Result<Reply, Stop> {
+    if !step.leaves_range {
+        return increment_exactly(w, key, shown, id, step.delta);
+    }
+    w.ready(key, shown, id.ty)?;
+    let text = step.shown.into_bytes();
+    w.assign(key, id.clone(), Value::Bytes(text.clone()))?;
+    Ok(Reply::Bytes(text))
 }
 
 /// Replies with what is then shown. Where several regions' digits go past what is shown, that can differ in the last
@@ -103,6 +122,5 @@ pub(crate) fn refused(error: FloatError) -> CommandError {
         FloatError::HashNotAFloat => CommandError::HashNotAFloat,
         FloatError::IncrementNotFinite => CommandError::ValueNotFinite,
         FloatError::NanOrInfinity => CommandError::NanOrInfinity,
-        FloatError::Overflow => CommandError::Overflow,
     }
 }

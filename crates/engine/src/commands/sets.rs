@@ -10,7 +10,7 @@ use crate::command::{Reply, SetOperation};
 use crate::writer::{Stop, Writer};
 
 /// All members that the key shows, in order.
-fn members(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, Stop> {
+pub(super) fn members(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, Stop> {
     if w.look_typed(key, Type::Set)?.is_none() {
         return Ok(Vec::new());
     }
@@ -35,9 +35,7 @@ pub(super) fn sismember(w: &mut Writer<'_>, key: &[u8], member: &[u8]) -> Result
 
 /// SCARD.
 pub(super) fn scard(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::Set)?;
-    let count = shown.map_or(0, |s| s.cardinality);
-    Ok(Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+    super::collection_reads::cardinality(w, key, Type::Set)
 }
 
 /// SADD: the number of new members. Adding a present one has its effect too: it survives an unseen removal.
@@ -93,13 +91,12 @@ pub(super) fn smove(w: &mut Writer<'_>, from: &[u8], to: &[u8], member: &[u8]) -
     Ok(Reply::Integer(1))
 }
 
-/// SUNIONSTORE, SINTERSTORE and SDIFFSTORE: the number of members stored; an empty result deletes the destination.
-pub(super) fn store(
+/// SUNION, SINTER and SDIFF.
+pub(super) fn combined(
     w: &mut Writer<'_>,
     operation: SetOperation,
-    to: &[u8],
     keys: &[Key],
-) -> Result<Reply, Stop> {
+) -> Result<BTreeSet<Vec<u8>>, Stop> {
     let mut result: Option<BTreeSet<Vec<u8>>> = None;
     for key in keys {
         let set: BTreeSet<Vec<u8>> = members(w, key)?.into_iter().collect();
@@ -110,7 +107,22 @@ pub(super) fn store(
             (Some(all), SetOperation::Difference) => all.into_iter().filter(|m| !set.contains(m)).collect(),
         });
     }
-    let result = result.unwrap_or_default();
+    Ok(result.unwrap_or_default())
+}
+
+/// The same as a reply.
+pub(super) fn read(w: &mut Writer<'_>, operation: SetOperation, keys: &[Key]) -> Result<Reply, Stop> {
+    Ok(array(combined(w, operation, keys)?))
+}
+
+/// SUNIONSTORE, SINTERSTORE and SDIFFSTORE: the number of members stored; an empty result deletes the destination.
+pub(super) fn store(
+    w: &mut Writer<'_>,
+    operation: SetOperation,
+    to: &[u8],
+    keys: &[Key],
+) -> Result<Reply, Stop> {
+    let result = combined(w, operation, keys)?;
     let old = w.look(to)?;
     match old {
         Some(old) if result.is_empty() => w.drop_key(to, old)?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cartograph_crdt::{ElementId, Score, Type, Value};
+use cartograph_replica::Key;
 
 use super::remove_named;
 use crate::command::{End, Reply, ZAddFlags};
@@ -11,7 +12,15 @@ use crate::number::{ScoreError, zincr};
 use crate::show;
 use crate::writer::{Shown, Stop, Writer};
 
-fn score(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, id: &ElementId) -> Result<Option<f64>, Stop> {
+/// A member with its score before it.
+pub(super) type Ranked = (f64, Vec<u8>);
+
+pub(super) fn score(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    shown: Option<Shown>,
+    id: &ElementId,
+) -> Result<Option<f64>, Stop> {
     if shown.is_none() {
         return Ok(None);
     }
@@ -19,20 +28,23 @@ fn score(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, id: &ElementId) -
 }
 
 /// All members with their scores, ascending by score, then by member.
-fn ranked(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<(f64, Vec<u8>)>, Stop> {
+pub(super) fn ranked(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<Ranked>, Stop> {
     if w.look_typed(key, Type::SortedSet)?.is_none() {
         return Ok(Vec::new());
     }
     let live = w.whole(key)?.live(Type::SortedSet);
-    let mut all: Vec<(f64, Vec<u8>)> = live
-        .filter_map(|(id, e)| Some((show::score(e)?.get(), id.name.clone())))
-        .collect();
-    // No score is a NaN; adding 0 makes -0 equal to 0, as Redis compares them.
-    all.sort_by(|a, b| (a.0 + 0.0).total_cmp(&(b.0 + 0.0)).then_with(|| a.1.cmp(&b.1)));
-    Ok(all)
+    let all = live.filter_map(|(id, e)| Some((show::score(e)?.get(), id.name.clone())));
+    Ok(in_order(all.collect()))
 }
 
-fn with_scores(ranked: Vec<(f64, Vec<u8>)>) -> Reply {
+/// Ascending by score, then by member.
+pub(super) fn in_order(mut all: Vec<Ranked>) -> Vec<Ranked> {
+    // No score is a NaN; adding 0 makes -0 equal to 0, as Redis compares them.
+    all.sort_by(|a, b| (a.0 + 0.0).total_cmp(&(b.0 + 0.0)).then_with(|| a.1.cmp(&b.1)));
+    all
+}
+
+pub(super) fn with_scores(ranked: Vec<Ranked>) -> Reply {
     let pair = |(score, member)| [Reply::Bytes(member), Reply::Double(score)];
     Reply::Array(ranked.into_iter().flat_map(pair).collect())
 }
@@ -80,6 +92,9 @@ pub(super) fn zadd(
         }
         added += usize::from(old.is_none());
         changed += usize::from(old.is_none_or(|old| old < new.get() || old > new.get()));
+        // An equal score changes nothing of what is shown: not even the sign of a zero.
+        let equal = old.filter(|old| *old <= new.get() && *old >= new.get());
+        let new = equal.and_then(Score::new).unwrap_or(new);
         now.insert(id.clone(), Some(new.get()));
         todo.push((id, new));
     }
@@ -131,9 +146,22 @@ pub(super) fn zincrby(
         return Ok(Reply::Nil);
     }
     w.ready(key, shown, Type::SortedSet)?;
-    w.increment(key, id.clone(), delta)?;
+    if is_negative_zero(by) && old.is_none_or(is_negative_zero) {
+        // A sum has no negative zero: it is written, which is all that this increment could do.
+        w.assign(
+            key,
+            id.clone(),
+            Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?),
+        )?;
+    } else {
+        w.increment(key, id.clone(), delta)?;
+    }
     let now = w.element(key, &id)?.and_then(show::score);
     Ok(now.map_or(Reply::Nil, |score| Reply::Double(score.get())))
+}
+
+fn is_negative_zero(score: f64) -> bool {
+    score.to_bits() == (-0.0_f64).to_bits()
 }
 
 /// ZREM.
@@ -151,4 +179,15 @@ pub(super) fn zpop(w: &mut Writer<'_>, key: &[u8], end: End, count: u64) -> Resu
     popped.truncate(usize::try_from(count).unwrap_or(usize::MAX));
     w.remove(key, popped.iter().map(|(_, m)| ElementId::scored(m)))?;
     Ok(with_scores(popped))
+}
+
+/// ZMPOP: from the first key that shows anything; a key of another type before it is refused.
+pub(super) fn zmpop(w: &mut Writer<'_>, keys: &[Key], end: End, count: u64) -> Result<Reply, Stop> {
+    for key in keys {
+        if w.look_typed(key, Type::SortedSet)?.is_some() {
+            let popped = zpop(w, key, end, count)?;
+            return Ok(Reply::Array(vec![Reply::Bytes(key.clone()), popped]));
+        }
+    }
+    Ok(Reply::Nil)
 }

@@ -14,7 +14,7 @@ use crate::writer::{Shown, Stop, Writer};
 pub(super) const STRING_BYTES_MAX: u64 = 512 << 20;
 
 /// Refuses a string of this length before any memory is taken for it.
-fn check_length(bytes: u64) -> Result<usize, Stop> {
+pub(super) fn check_length(bytes: u64) -> Result<usize, Stop> {
     if bytes > STRING_BYTES_MAX {
         return Err(CommandError::StringTooLong.into());
     }
@@ -26,12 +26,37 @@ fn check_length(bytes: u64) -> Result<usize, Stop> {
     }
 }
 
-fn shown_bytes(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>) -> Result<Option<Vec<u8>>, Stop> {
+/// What the key shows, if that is a string. A HyperLogLog is one to Redis; here it is replicated by its registers, which
+/// no command on strings may read or write in part.
+pub(super) fn look_string(w: &mut Writer<'_>, key: &[u8]) -> Result<Option<Shown>, Stop> {
+    match w.look(key)? {
+        Some(Shown { ty: Type::String, .. }) | None => w.look(key),
+        Some(Shown {
+            ty: Type::HyperLogLog,
+            ..
+        }) => Err(CommandError::HyperLogLogAsString.into()),
+        Some(Shown {
+            ty: Type::Hash | Type::Set | Type::SortedSet,
+            ..
+        }) => Err(CommandError::WrongType.into()),
+    }
+}
+
+pub(super) fn shown_bytes(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    shown: Option<Shown>,
+) -> Result<Option<Vec<u8>>, Stop> {
     Ok(text(w, key, shown, &ElementId::string())?.map(|t| t.bytes))
 }
 
 /// The value is overwritten by a command that read it, or could have: the expiry stays.
-fn rewrite(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, value: Vec<u8>) -> Result<(), Stop> {
+pub(super) fn rewrite(
+    w: &mut Writer<'_>,
+    key: &[u8],
+    shown: Option<Shown>,
+    value: Vec<u8>,
+) -> Result<(), Stop> {
     w.ready(key, shown, Type::String)?;
     w.assign(key, ElementId::string(), Value::Bytes(value))
 }
@@ -41,7 +66,7 @@ fn rewrite(w: &mut Writer<'_>, key: &[u8], shown: Option<Shown>, value: Vec<u8>)
     clippy::option_option,
     reason = "an expiry, none, or the one it has: as `Writer::replace` takes it"
 )]
-fn become_string(
+pub(super) fn become_string(
     w: &mut Writer<'_>,
     key: &[u8],
     shown: Option<Shown>,
@@ -54,7 +79,7 @@ fn become_string(
 
 /// GET.
 pub(super) fn get(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     Ok(Reply::bytes(shown_bytes(w, key, shown)?))
 }
 
@@ -72,11 +97,7 @@ pub(super) fn set(
         SetExpiry::Keep => None,
         SetExpiry::Expires(when) => Some(Some(positive_instant(w, when, "set")?)),
     };
-    let shown = if get {
-        w.look_typed(key, Type::String)?
-    } else {
-        w.look(key)?
-    };
+    let shown = if get { look_string(w, key)? } else { w.look(key)? };
     let old = if get {
         Some(Reply::bytes(shown_bytes(w, key, shown)?))
     } else {
@@ -126,7 +147,7 @@ pub(super) fn mset(
 
 /// GETDEL.
 pub(super) fn getdel(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     let old = shown_bytes(w, key, shown)?;
     if let Some(shown) = shown {
         w.drop_key(key, shown)?;
@@ -140,7 +161,7 @@ pub(super) fn getdel(w: &mut Writer<'_>, key: &[u8]) -> Result<Reply, Stop> {
     reason = "an expiry, none, or left alone: as the command has it"
 )]
 pub(super) fn getex(w: &mut Writer<'_>, key: &[u8], expiry: Option<Option<When>>) -> Result<Reply, Stop> {
-    let Some(shown) = w.look_typed(key, Type::String)? else {
+    let Some(shown) = look_string(w, key)? else {
         return Ok(Reply::Nil);
     };
     let value = shown_bytes(w, key, Some(shown))?;
@@ -160,7 +181,7 @@ pub(super) fn getex(w: &mut Writer<'_>, key: &[u8], expiry: Option<Option<When>>
 
 /// APPEND.
 pub(super) fn append(w: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     let mut bytes = shown_bytes(w, key, shown)?.unwrap_or_default();
     check_length((bytes.len() as u64).saturating_add(value.len() as u64))?;
     bytes.extend_from_slice(value);
@@ -171,7 +192,7 @@ pub(super) fn append(w: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<Rep
 
 /// SETRANGE: writing nothing changes nothing.
 pub(super) fn setrange(w: &mut Writer<'_>, key: &[u8], offset: u64, value: &[u8]) -> Result<Reply, Stop> {
-    let shown = w.look_typed(key, Type::String)?;
+    let shown = look_string(w, key)?;
     let mut bytes = shown_bytes(w, key, shown)?.unwrap_or_default();
     if value.is_empty() {
         return Ok(Reply::count(bytes.len()));
@@ -186,25 +207,4 @@ pub(super) fn setrange(w: &mut Writer<'_>, key: &[u8], offset: u64, value: &[u8]
     let length = bytes.len();
     rewrite(w, key, shown, bytes)?;
     Ok(Reply::count(length))
-}
-
-/// SETBIT.
-pub(super) fn setbit(w: &mut Writer<'_>, key: &[u8], offset: u64, bit: bool) -> Result<Reply, Stop> {
-    if offset / 8 >= STRING_BYTES_MAX {
-        return Err(CommandError::BitOffset.into());
-    }
-    let shown = w.look_typed(key, Type::String)?;
-    let mut bytes = shown_bytes(w, key, shown)?.unwrap_or_default();
-    let end = check_length(offset / 8 + 1)?;
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    let mask = 0x80_u8 >> (offset % 8);
-    let mut was = false;
-    if let Some(byte) = bytes.get_mut(end - 1) {
-        was = *byte & mask != 0;
-        *byte = if bit { *byte | mask } else { *byte & !mask };
-    }
-    rewrite(w, key, shown, bytes)?;
-    Ok(Reply::flag(was))
 }

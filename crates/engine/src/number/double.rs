@@ -34,6 +34,34 @@ pub fn parse_double(text: &[u8]) -> Option<f64> {
     (value != 0.0 && f64::is_finite(value)).then_some(value)
 }
 
+/// The bound of a range of scores that `text` is to ZRANGEBYSCORE, or `None`: "min or max is not a float".
+///
+/// Takes more than [`parse_double`]: spaces before the number, the empty text for 0, and what is too large or too small
+/// for a double as an infinity or zero. Redis reads a C string here, so nothing after a NUL byte counts.
+pub fn parse_bound(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let spaces = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r');
+    let start = text.iter().position(|byte| !spaces(byte))?;
+    let text = text.get(start..)?;
+    if text.len() > SCORE_TEXT_BYTES_MAX {
+        return None;
+    }
+    if let Some(number) = parse_double(text) {
+        return Some(number);
+    }
+    let Text::Finite(literal) = scan(text)? else {
+        return None;
+    };
+    // Not zero, and out of range: it is far above 1 or far below.
+    let Significant { digits, exponent } = literal.significant()?;
+    let top = exponent.saturating_add(count_of(digits.len()) * literal.weight());
+    let size = if top > 0 { f64::INFINITY } else { 0.0 };
+    Some(if literal.negative { -size } else { size })
+}
+
 /// `None` when it is so far out that it is an overflow or an underflow.
 fn nearest_of_hexadecimal(literal: &Literal<'_>, significant: Significant) -> Option<f64> {
     let Significant {

@@ -12,6 +12,10 @@ pub struct FloatIncrement {
     pub shown: String,
     /// Exactly what is shown after it less exactly what was shown before, Redis's rounding included.
     pub delta: Exact,
+    /// It goes from within the range of 64-bit integers to beyond, where a sum of increments could not be told from
+    /// integer increments of several regions, which are shown saturated (see [`super::show_number`]). So `shown` is to
+    /// be written as a value.
+    pub leaves_range: bool,
 }
 
 /// Why INCRBYFLOAT or HINCRBYFLOAT refuses. Nothing changed. The text is the RESP error of Redis, word for word.
@@ -29,16 +33,12 @@ pub enum FloatError {
     /// The result would not be finite.
     #[error("ERR increment would produce NaN or Infinity")]
     NanOrInfinity,
-    /// The result would leave the range of 64-bit integers, in which merged sums are shown. Here we are stricter than Redis: such a
-    /// sum could not be told from integer increments of several regions, which must be shown saturated (see [`super::show_number`]).
-    #[error("ERR increment or decrement would overflow")]
-    Overflow,
 }
 
 /// INCRBYFLOAT: `old` is the string shown, `None` when there is no key.
 ///
 /// # Errors
-/// [`FloatError::NotAFloat`], [`FloatError::NanOrInfinity`], [`FloatError::Overflow`].
+/// [`FloatError::NotAFloat`], [`FloatError::NanOrInfinity`].
 pub fn incr_by_float(old: Option<&[u8]>, by: &[u8]) -> Result<FloatIncrement, FloatError> {
     let old = read_old(old).ok_or(FloatError::NotAFloat)?;
     let by = LongDouble::parse(by).ok_or(FloatError::NotAFloat)?;
@@ -48,8 +48,7 @@ pub fn incr_by_float(old: Option<&[u8]>, by: &[u8]) -> Result<FloatIncrement, Fl
 /// HINCRBYFLOAT: `old` is the field's value shown, `None` when there is no such field. Redis checks in another order, with other words.
 ///
 /// # Errors
-/// [`FloatError::NotAFloat`], [`FloatError::IncrementNotFinite`], [`FloatError::HashNotAFloat`], [`FloatError::NanOrInfinity`],
-/// [`FloatError::Overflow`].
+/// [`FloatError::NotAFloat`], [`FloatError::IncrementNotFinite`], [`FloatError::HashNotAFloat`], [`FloatError::NanOrInfinity`].
 pub fn hincr_by_float(old: Option<&[u8]>, by: &[u8]) -> Result<FloatIncrement, FloatError> {
     let by = LongDouble::parse(by).ok_or(FloatError::NotAFloat)?;
     if by.is_nan_or_inf() {
@@ -74,11 +73,9 @@ fn increment((old, before): (LongDouble, Exact), by: LongDouble) -> Result<Float
     let shown = sum.format_human();
     // Not the sum: what is shown of it, which has 17 places.
     let after = Exact::from_decimal(shown.as_bytes()).map_err(|_| FloatError::NanOrInfinity)?;
-    if before.is_in_i64_range() && !after.is_in_i64_range() {
-        return Err(FloatError::Overflow);
-    }
     Ok(FloatIncrement {
         shown,
+        leaves_range: before.is_in_i64_range() && !after.is_in_i64_range(),
         delta: &after - &before,
     })
 }

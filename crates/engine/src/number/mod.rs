@@ -24,7 +24,9 @@ mod tests;
 
 pub use cartograph_crdt::exact::Exact;
 
-pub use double::{SCORE_TEXT_BYTES_MAX, format_double_17g, format_double_shortest, parse_double};
+pub use double::{
+    SCORE_TEXT_BYTES_MAX, format_double_17g, format_double_shortest, parse_bound, parse_double,
+};
 pub use increment::{FloatError, FloatIncrement, ScoreError, hincr_by_float, incr_by_float, zincr};
 pub use integer::parse_i64;
 pub use long_double::LongDouble;

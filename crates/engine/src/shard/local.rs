@@ -13,7 +13,7 @@ use super::rows::Purpose;
 use super::upkeep::Reading;
 use super::{Shard, reply_error};
 use crate::api::{Done, Output, Request, RequestError, RequestId};
-use crate::command::{Command, Reply};
+use crate::command::{Command, Reply, Want};
 use crate::commands;
 use crate::error::CommandError;
 use crate::writer::{Layer, Setting, Stop, Writer};
@@ -90,7 +90,10 @@ impl Shard {
             let Some(waiting) = self.queue.pop_front() else {
                 break;
             };
-            if draft.keeps_reply_of(&waiting.request) || !self.retry_known(&waiting, out) {
+            if draft.keeps_reply_of(&waiting.request)
+                || stamps_what_was_touched(&waiting.request, &draft)
+                || !self.retry_known(&waiting, out)
+            {
                 self.queue.push_front(waiting);
                 break;
             }
@@ -128,6 +131,7 @@ impl Shard {
                     done.push((waiting, replies));
                 }
                 Evaluated::Refused(error) => done.push((waiting, vec![Reply::Error(error)])),
+                Evaluated::WatchFailed => reply_error(waiting.id, RequestError::WatchFailed, out),
                 Evaluated::Damaged(reason) => {
                     reply_error(waiting.id, RequestError::Damaged { reason }, out);
                 }
@@ -156,6 +160,20 @@ impl Shard {
         let sequence = Sequence::after(draft.tip.sequence);
         let hlc = draft.tip.hlc.tick(self.now.wall_ms);
         let mut writer = Writer::new(&mut self.cache, &mut self.chance, setting, sequence, hlc, false);
+        for (key, stamp) in &request.watched {
+            let stood = match writer.stamp(key) {
+                Ok(now) => now == *stamp && !draft.layer.rows.contains_key(key),
+                Err(Stop::Refused(_)) => false,
+                Err(Stop::Missing(want)) => {
+                    writer.abandon();
+                    return self.missing(want);
+                }
+            };
+            if !stood {
+                writer.abandon();
+                return Evaluated::WatchFailed;
+            }
+        }
         let mut replies = Vec::with_capacity(request.commands.len());
         let single = request.commands.len() == 1;
         for command in &request.commands {
@@ -168,10 +186,7 @@ impl Shard {
                 Err(Stop::Refused(error)) => replies.push(Reply::Error(error)),
                 Err(Stop::Missing(want)) => {
                     writer.abandon();
-                    return match self.rows.damaged.get(&want.key) {
-                        Some(reason) => Evaluated::Damaged(reason.clone()),
-                        None => Evaluated::Missing(want),
-                    };
+                    return self.missing(want);
                 }
             }
         }
@@ -191,13 +206,23 @@ impl Shard {
         }
     }
 
+    fn missing(&self, want: Want) -> Evaluated {
+        match self.rows.damaged.get(&want.key) {
+            Some(reason) => Evaluated::Damaged(reason.clone()),
+            None => Evaluated::Missing(want),
+        }
+    }
+
     /// Loads what the requests behind the first one will need, so that each does not wait in turn.
     fn load_ahead(&mut self, out: &mut Vec<Output>) {
         let wants: Vec<_> = self
             .queue
             .iter()
             .take(AHEAD_MAX)
-            .flat_map(|w| w.request.commands.iter().flat_map(commands::wants))
+            .flat_map(|w| {
+                let watched = w.request.watched.iter().map(|(key, _)| Want::header(key));
+                watched.chain(w.request.commands.iter().flat_map(commands::wants))
+            })
             .collect();
         for want in wants {
             self.want(want, out);
@@ -265,11 +290,34 @@ impl Shard {
     }
 }
 
-/// Does the command take away, and add nothing? Such ones are taken even when memory is full.
+/// Would a stamp tell of a change that waits for its commit's number? Then the commit goes first.
+fn stamps_what_was_touched(request: &Request, draft: &Draft) -> bool {
+    let touched = |key: &Vec<u8>| draft.layer.rows.contains_key(key);
+    let mut commands = request.commands.iter();
+    commands.any(|command| matches!(command, Command::Stamp { keys } if keys.iter().any(touched)))
+}
+
+/// Does the command add nothing? Such ones are taken even when memory is full.
 fn frees(command: &Command) -> bool {
     matches!(
         command,
-        Command::Del { .. }
+        Command::Read(_)
+            | Command::Stamp { .. }
+            | Command::Exists { .. }
+            | Command::Type { .. }
+            | Command::Pttl { .. }
+            | Command::Get { .. }
+            | Command::HGet { .. }
+            | Command::HGetAll { .. }
+            | Command::SMembers { .. }
+            | Command::SIsMember { .. }
+            | Command::SCard { .. }
+            | Command::ZScore { .. }
+            | Command::ZRangeWithScores { .. }
+            | Command::PfCount { .. }
+            | Command::ZMPop { .. }
+            | Command::ZRemRange { .. }
+            | Command::Del { .. }
             | Command::HDel { .. }
             | Command::SRem { .. }
             | Command::ZRem { .. }
@@ -286,7 +334,8 @@ enum Evaluated {
         layer: Layer,
     },
     Refused(CommandError),
-    Missing(crate::command::Want),
+    Missing(Want),
+    WatchFailed,
     Damaged(String),
 }
 
@@ -320,6 +369,8 @@ impl KeptReply {
             Reply::Array(list) => KeptReply::Array(list.iter().map(KeptReply::new).collect()),
             Reply::Simple(s) => KeptReply::Simple((*s).to_owned()),
             Reply::Error(e) => KeptReply::Error(e.to_string()),
+            // Means nothing later: whoever retries watches anew.
+            Reply::Stamps(_) => KeptReply::Nil,
         }
     }
 

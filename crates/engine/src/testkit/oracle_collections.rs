@@ -116,7 +116,7 @@ impl Run<'_> {
                 let now = old(field);
                 self.refuse_saturated(key, field, view.is_some())?;
                 let step = hincr_by_float(now.as_deref(), by).map_err(refused)?;
-                Ok(self.bump_exactly(key, view.as_ref(), (Type::Hash, field.clone()), step.delta))
+                Ok(self.bump_float(key, view.as_ref(), (Type::Hash, field.clone()), step))
             }
             other => unreachable!("no hash command: {other:?}"),
         }

@@ -15,7 +15,7 @@ use super::{Seen, View};
 use crate::command::{Command, Condition, Reply, SetExpiry, When};
 use crate::commands::numbers::refused;
 use crate::error::CommandError;
-use crate::number::{incr_by_float, parse_i64};
+use crate::number::{FloatIncrement, incr_by_float, parse_i64};
 
 /// A command's reply, or why it was refused.
 pub(super) type Answer = Result<Reply, CommandError>;
@@ -378,7 +378,7 @@ impl Run<'_> {
                 let old = text(&view);
                 self.refuse_saturated(key, &[], view.is_some())?;
                 let step = incr_by_float(old.as_deref(), by).map_err(refused)?;
-                Ok(self.bump_exactly(key, view.as_ref(), string_id(), step.delta))
+                Ok(self.bump_float(key, view.as_ref(), string_id(), step))
             }
             other => self.rewrite(other),
         }
@@ -500,6 +500,23 @@ impl Run<'_> {
         self.ready(key, view, id.0);
         self.emit(key, Kind::Inc(id, Exact::from_i64(by)));
         Ok(Reply::Integer(new))
+    }
+
+    /// A sum that leaves the 64-bit range is a value.
+    pub(super) fn bump_float(
+        &mut self,
+        key: &[u8],
+        view: Option<&View>,
+        id: Id,
+        step: FloatIncrement,
+    ) -> Reply {
+        if !step.leaves_range {
+            return self.bump_exactly(key, view, id, step.delta);
+        }
+        self.ready(key, view, id.0);
+        let text = step.shown.into_bytes();
+        self.emit(key, Kind::Assign(id, Base::Text(text.clone())));
+        Reply::Bytes(text)
     }
 
     pub(super) fn bump_exactly(&mut self, key: &[u8], view: Option<&View>, id: Id, delta: Exact) -> Reply {

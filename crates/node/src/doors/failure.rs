@@ -135,7 +135,10 @@ impl Failure {
 
 fn of_command(error: &CommandError) -> Kind {
     match error {
-        CommandError::WrongType | CommandError::NotAHyperLogLog => kinds::WRONG_TYPE,
+        CommandError::WrongType
+        | CommandError::NotAHyperLogLog
+        | CommandError::HyperLogLogAsString
+        | CommandError::LcsNotStrings => kinds::WRONG_TYPE,
         CommandError::NotAnInteger
         | CommandError::HashNotAnInteger
         | CommandError::NotAFloat
@@ -152,9 +155,14 @@ fn of_command(error: &CommandError) -> Kind {
         | CommandError::IncompatibleFlags
         | CommandError::InvalidExpire { .. }
         | CommandError::BitOffset
+        | CommandError::NoSuchPlace
+        | CommandError::Redis(_)
         | CommandError::EmptyHyperLogLog => kinds::ARGUMENT,
         CommandError::ReservedKey => kinds::RESERVED_KEY,
-        CommandError::StringTooLong | CommandError::EntryTooLarge { .. } => kinds::TOO_LARGE,
+        CommandError::StringTooLong
+        | CommandError::EntryTooLarge { .. }
+        | CommandError::LcsTooLong
+        | CommandError::TooManyRepeats => kinds::TOO_LARGE,
         CommandError::Domain { code, .. } => match *code {
             "cart_full" => kinds::CART_FULL,
             "not_a_quantity" => kinds::NOT_A_NUMBER,
@@ -187,6 +195,8 @@ impl From<RequestError> for Failure {
             RequestError::StoreRefused { .. } => kinds::STORE_REFUSES,
             RequestError::Damaged { .. } => kinds::DAMAGED,
             RequestError::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
+            // Only the RESP door watches, and it answers as EXEC does.
+            RequestError::WatchFailed => kinds::ARGUMENT,
         };
         Failure::new(kind, error.to_string())
     }

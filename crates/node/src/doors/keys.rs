@@ -38,6 +38,7 @@ impl Doors {
         }
         let request = Request {
             commands: vec![command],
+            watched: Vec::new(),
             idempotency_key: call.idempotency_key,
         };
         let mut answered = self.run(request, deadline.left()).await?;
@@ -76,6 +77,7 @@ impl Doors {
         self.wait_for_session(&call, &deadline).await?;
         let request = Request {
             commands,
+            watched: Vec::new(),
             idempotency_key: call.idempotency_key,
         };
         let answered = self.run(request, deadline.left()).await?;
@@ -493,6 +495,15 @@ fn read_of(command: &Command) -> Option<Read> {
         | Command::ZPop { .. }
         | Command::PfAdd { .. }
         | Command::PfMerge { .. }
+        | Command::BitField { .. }
+        | Command::BitOp { .. }
+        | Command::ZMPop { .. }
+        | Command::ZRemRange { .. }
+        | Command::ZRangeStore { .. }
+        | Command::ZStore { .. }
+        | Command::GeoStore { .. }
+        | Command::Read(_)
+        | Command::Stamp { .. }
         | Command::Procedure(_) => return None,
     })
 }
@@ -523,6 +534,8 @@ fn show(given: Reply) -> v1::Reply {
         Reply::Bytes(bytes) => value(bytes),
         Reply::Array(items) => list(items.into_iter().map(show).collect()),
         Reply::Simple(name) => reply(Shown::Type(name.to_owned())),
+        // Only WATCH asks for these, and it is no command of this door.
+        Reply::Stamps(_) => nil(),
         Reply::Error(error) => reply(Shown::Error(v1::OperationError {
             code: code_of(&error).to_owned(),
             message: error.to_string(),

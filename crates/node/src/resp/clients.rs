@@ -84,8 +84,7 @@ impl Client {
     }
 
     pub(crate) fn set_protocol(&self, protocol: Protocol) {
-        self.resp3
-            .store(protocol == Protocol::Resp3, Ordering::Relaxed);
+        self.resp3.store(protocol == Protocol::Resp3, Ordering::Relaxed);
     }
 }
 

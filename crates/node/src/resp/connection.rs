@@ -64,7 +64,9 @@ pub(super) struct Connection {
 
 /// Serves a client until it or the node ends.
 pub(super) async fn serve(worker: Rc<Worker>, place: Place, tcp: TcpStream) {
-    let Ok(outbox) = worker.outbox(tcp, &place) else { return };
+    let Ok(outbox) = worker.outbox(tcp, &place) else {
+        return;
+    };
     let default_user = worker.context.users.default_user();
     let mut connection = Connection {
         session: Session::new(Arc::clone(&place.client), default_user),
@@ -177,7 +179,7 @@ impl Connection {
                 }
                 readable = outbox.transport().readable(), if read => {
                     readable.map_err(|_| End::Now)?;
-                    if self.read()? {
+                    if self.receive()? {
                         return Ok(());
                     }
                 }
@@ -193,7 +195,7 @@ impl Connection {
     }
 
     /// Reads what is there; was there something?
-    fn read(&mut self) -> Result<bool, End> {
+    fn receive(&mut self) -> Result<bool, End> {
         match self.outbox.transport().try_read(&mut self.buffer) {
             Ok(0) => Err(End::AfterReplies),
             Ok(read) => {
@@ -256,7 +258,7 @@ impl Connection {
                 found = &mut wanted => return Ok(found),
                 readable = outbox.transport().readable(), if room => {
                     readable.map_err(|_| End::Now)?;
-                    if self.read() == Err(End::AfterReplies) {
+                    if self.receive() == Err(End::AfterReplies) {
                         return Err(End::Now);
                     }
                 }
@@ -366,7 +368,9 @@ impl Connection {
 
 /// What a command gets that needs a Redis where there is none.
 pub(super) fn no_redis() -> Value {
-    errors::error("ERR this command needs a Redis behind this node, and this node keeps its data in a store of its own")
+    errors::error(
+        "ERR this command needs a Redis behind this node, and this node keeps its data in a store of its own",
+    )
 }
 
 /// The next message of a subscription; never, where there is none.

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use cartograph_resp::Value;
+use cartograph_resp::table::{self, CommandInfo};
 use cartograph_store::RawStore;
 
 use super::clients::Clients;
+use super::errors;
 use super::server::audit::Audit;
 use super::server::users::Users;
 use super::stats::Stats;
+use crate::clock;
 use crate::config::Resp;
 use crate::doors::Doors;
+use crate::node::NodeError;
+use crate::seed;
 
 /// Shared by all connections.
 pub(crate) struct Context {
@@ -37,6 +44,51 @@ pub(crate) enum Class {
 }
 
 impl Context {
+    /// What the connections of a node share.
+    ///
+    /// # Errors
+    /// The users' file, or the audit's.
+    pub(crate) fn new(doors: Arc<Doors>) -> Result<Arc<Context>, NodeError> {
+        let config = doors.config.resp.clone();
+        Ok(Arc::new(Context {
+            users: Users,
+            audit: Audit,
+            clients: Clients::new(config.clients_max),
+            stats: Arc::new(Stats::new()),
+            raw: doors.store.raw(),
+            run_id: run_id(),
+            started_ms: clock::monotonic_ms(),
+            config,
+            doors,
+        }))
+    }
+
+    /// The table's entry of a command, or of its subcommand.
+    ///
+    /// # Errors
+    /// Redis's words for what is no command.
+    pub(crate) fn resolve(&self, args: &[Bytes]) -> Result<&'static CommandInfo, Value> {
+        let name = args.first().map_or(&[][..], |n| n);
+        let Some(info) = table::find(name) else {
+            return Err(unknown_command(args));
+        };
+        let Some(sub) = args.get(1).filter(|_| !info.subcommands.is_empty()) else {
+            return Ok(info);
+        };
+        let named = |c: &&CommandInfo| {
+            let own = c.name.split_once('|').map_or(c.name, |(_, own)| own);
+            own.as_bytes().eq_ignore_ascii_case(sub)
+        };
+        info.subcommands.iter().find(named).ok_or_else(|| {
+            let text = format!(
+                "ERR unknown subcommand '{}'. Try {} HELP.",
+                clipped(sub),
+                info.name.to_uppercase()
+            );
+            errors::error(text)
+        })
+    }
+
     /// The class of a key: `local` where it begins with one of the configured prefixes.
     pub(crate) fn class(&self, key: &[u8]) -> Class {
         if self.config.local_prefixes.iter().any(|p| key.starts_with(p)) {
@@ -45,4 +97,34 @@ impl Context {
             Class::Replicated
         }
     }
+}
+
+/// 40 hexadecimal digits.
+fn run_id() -> String {
+    let words = [seed::random(), seed::random(), seed::random()];
+    let mut text: String = words.iter().map(|w| format!("{w:016x}")).collect();
+    text.truncate(40);
+    text
+}
+
+/// A stranger's word in an error, as long as Redis shows it.
+fn clipped(word: &[u8]) -> String {
+    let word = word.get(..128).unwrap_or(word);
+    String::from_utf8_lossy(word).replace(['\r', '\n'], " ")
+}
+
+/// Redis's words, which name the first arguments.
+fn unknown_command(args: &[Bytes]) -> Value {
+    let name = args.first().map(|n| clipped(n)).unwrap_or_default();
+    let mut shown = String::new();
+    for arg in args.iter().skip(1) {
+        if shown.len() >= 128 {
+            break;
+        }
+        let room = 128 - shown.len();
+        let arg = arg.get(..room).unwrap_or(arg);
+        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
+    }
+    let text = format!("ERR unknown command '{name}', with args beginning with: {shown}");
+    errors::error(text.replace(['\r', '\n'], " "))
 }

@@ -28,8 +28,9 @@ use super::session::{Asked, ReplyMode};
 use crate::clock;
 
 /// A command on its way.
-pub(super) struct Incoming {
-    pub(super) info: &'static CommandInfo,
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) info: &'static CommandInfo,
     pub(super) request: Request,
     pub(super) started: Duration,
     /// Where its keys are among the arguments; `None` where that cannot be told.
@@ -141,17 +142,30 @@ impl Connection {
         let Some(user) = &self.session.user else {
             if server::is_free(info) {
                 let keys = Some(Vec::new());
-                return Ok(Incoming { info, request, started, keys });
+                return Ok(Incoming {
+                    info,
+                    request,
+                    started,
+                    keys,
+                });
             }
             return Err((Some(info), error("NOAUTH Authentication required.")));
         };
         let keys = table::key_positions(info, &request.args).ok();
-        let incoming = Incoming { info, request, started, keys };
-        user.check(info, incoming.keys().map(|k| &k[..])).map_err(|refused| {
-            let stats = &self.worker.context.stats;
-            stats.rights_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            (Some(info), refused)
-        })?;
+        let incoming = Incoming {
+            info,
+            request,
+            started,
+            keys,
+        };
+        user.check(info, incoming.keys().map(|k| &k[..]))
+            .map_err(|refused| {
+                let stats = &self.worker.context.stats;
+                stats
+                    .rights_refused
+                    .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                (Some(info), refused)
+            })?;
         Ok(incoming)
     }
 
@@ -371,7 +385,9 @@ impl Connection {
         let mut found = None;
         for shard in keys.map(index) {
             if found.is_some_and(|f| f != shard) {
-                return Err(error("ERR this command's keys are in several shards of this region: give them one {hash tag}"));
+                return Err(error(
+                    "ERR this command's keys are in several shards of this region: give them one {hash tag}",
+                ));
             }
             found = Some(shard);
         }

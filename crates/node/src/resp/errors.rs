@@ -77,7 +77,10 @@ pub(super) fn late(write: bool, limit: Duration) -> Value {
         return coded("ERR", AskError::Late(limit).into());
     }
     let reason = format!("the store did not answer within {} ms", limit.as_millis());
-    coded("ERR", Failure::new(crate::doors::failure::kinds::STORE_UNREACHABLE, reason))
+    coded(
+        "ERR",
+        Failure::new(crate::doors::failure::kinds::STORE_UNREACHABLE, reason),
+    )
 }
 
 fn one_line(text: String) -> String {

@@ -178,7 +178,9 @@ async fn work(
     let sweeping = tokio::task::spawn_local(async move { sweeper.sweep().await });
     let clients = TaskTracker::new();
     while let Some((tcp, place)) = inbox.recv().await {
-        let Ok(tcp) = TcpStream::from_std(tcp) else { continue };
+        let Ok(tcp) = TcpStream::from_std(tcp) else {
+            continue;
+        };
         let worker = Rc::clone(&worker);
         clients.spawn_local(connection::serve(worker, place, tcp));
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use cartograph_engine::api::Request as ShardRequest;
 use cartograph_engine::{Command, Reply};
-use cartograph_resp::table::{CommandInfo, Treatment};
+use cartograph_resp::table::Treatment;
 use cartograph_resp::{Delimiter, Value};
 
 use super::connection::{Connection, End, no_redis};
@@ -114,7 +114,9 @@ impl Connection {
             Treatment::LocalOnly => match self.classes(incoming) {
                 Classes::Local => None,
                 Classes::None if server::passes_without_keys(incoming.info) => None,
-                Classes::None | Classes::Replicated | Classes::Mixed => Some(server::local_only(incoming.info)),
+                Classes::None | Classes::Replicated | Classes::Mixed => {
+                    Some(server::local_only(incoming.info))
+                }
             },
             Treatment::Write => (self.classes(incoming) == Classes::Mixed).then(|| mixed(incoming)),
             Treatment::PubSub => Some(error("ERR publishing inside a transaction is not supported")),
@@ -418,4 +420,3 @@ fn executed(frames: Vec<Bytes>, plan: Plan, protocol: cartograph_resp::Protocol)
     plan.weave(&found, protocol, &mut out);
     Value::Raw(out.freeze())
 }
-

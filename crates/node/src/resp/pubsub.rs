@@ -102,7 +102,9 @@ impl Connection {
             self.submit().await;
             self.until(Outbox::is_idle).await?;
             if let Some(mut pinned) = self.pinned.take() {
-                let sent = self.while_listening(pinned.send(incoming.request.raw.clone())).await?;
+                let sent = self
+                    .while_listening(pinned.send(incoming.request.raw.clone()))
+                    .await?;
                 self.pinned = sent.is_ok().then_some(pinned);
             }
             return Ok(());
@@ -122,10 +124,7 @@ impl Connection {
         }
         if name == "ping" {
             let text = incoming.request.args.get(1).cloned().unwrap_or_default();
-            let pong = Value::Array(vec![
-                Value::Bulk(Bytes::from_static(b"pong")),
-                Value::Bulk(text),
-            ]);
+            let pong = Value::Array(vec![Value::Bulk(Bytes::from_static(b"pong")), Value::Bulk(text)]);
             self.answer(incoming.started, Some(incoming.info), &pong);
             return Ok(());
         }
@@ -173,7 +172,13 @@ fn nothing_left(incoming: &Incoming) -> Vec<Value> {
     if incoming.rest().is_empty() {
         return vec![left(Value::Null)];
     }
-    incoming.rest().iter().cloned().map(Value::Bulk).map(left).collect()
+    incoming
+        .rest()
+        .iter()
+        .cloned()
+        .map(Value::Bulk)
+        .map(left)
+        .collect()
 }
 
 fn not_local(channel: &[u8]) -> Value {
@@ -184,4 +189,3 @@ fn not_local(channel: &[u8]) -> Value {
          begin its name with a prefix of class 'local' (resp.classes) to have it within this region"
     ))
 }
-

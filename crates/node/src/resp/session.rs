@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cartograph_resp::table::CommandInfo;
 use cartograph_resp::Protocol;
+use cartograph_resp::table::CommandInfo;
 
 use super::clients::Client;
 use super::dispatch::Incoming;
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
     /// Keys and their stamps at WATCH.
-    pub(crate) watched: Vec<(Vec<u8>, cartograph_engine::Stamp)>,
+    pub(crate) watched: Vec<(Vec<u8>, cartograph_engine::command::Stamp)>,
     /// Its own connection to Redis watches keys of class `local`.
     pub(crate) watches_local: bool,
     /// It hears messages.

@@ -20,8 +20,8 @@ const RATE_OVER: Duration = Duration::from_secs(1);
 
 /// Upper bounds of the latency buckets, in microseconds; one more bucket holds the rest.
 pub(crate) const LATENCY_BUCKETS_US: [u64; 16] = [
-    50, 100, 200, 400, 800, 1_500, 3_000, 6_000, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
-    5_000_000,
+    50, 100, 200, 400, 800, 1_500, 3_000, 6_000, 12_500, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 5_000_000,
 ];
 
 /// One command's numbers.

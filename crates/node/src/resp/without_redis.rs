@@ -154,5 +154,10 @@ fn scan(args: &[Bytes]) -> Result<Whole, Value> {
         }
     }
     let count = usize::try_from(count).unwrap_or(10);
-    Ok(Whole::Scan { cursor, pattern, count, ty })
+    Ok(Whole::Scan {
+        cursor,
+        pattern,
+        count,
+        ty,
+    })
 }

@@ -33,6 +33,8 @@ pub(crate) fn config(id: u16, extra: &str) -> Config {
         id = {id}
         [http]
         listen = "127.0.0.1:0"
+        [resp]
+        listen = "127.0.0.1:0"
         [grpc]
         listen = "127.0.0.1:0"
         [peer]
