@@ -131,7 +131,7 @@ impl Connection {
             Err(refused) => return Ok(refused),
         };
         let asked = async {
-            pinned.send(raw).await?;
+            pinned.send(&raw).await?;
             tokio::select! {
                 frame = pinned.recv() => frame.map(Some),
                 error = client.until_unblocked() => Ok(if error { None } else { Some(Bytes::from_static(b"*-1\r\n")) }),
@@ -149,7 +149,7 @@ impl Connection {
             }
             // It still waits there: that connection is of no more use.
             Ok(None) => unblocked(),
-            Err(failed) => errors::of_store(failed),
+            Err(failed) => errors::of_raw(failed),
         })
     }
 
@@ -165,12 +165,12 @@ impl Connection {
         };
         let limit = self.worker.context.doors.config.limits.request_timeout;
         let asked = async {
-            pinned.send(bytes).await?;
+            pinned.send(&bytes).await?;
             let mut frames = Vec::with_capacity(count);
             for _ in 0..count {
                 frames.push(pinned.recv().await?);
             }
-            Ok::<_, cartograph_store::Error>(frames)
+            Ok::<_, cartograph_store::raw::RawError>(frames)
         };
         let answered = self.while_listening(tokio::time::timeout(limit, asked)).await?;
         Ok(match answered {
@@ -178,7 +178,7 @@ impl Connection {
                 self.keep_pinned(pinned);
                 Ok(frames)
             }
-            Ok(Err(failed)) => Err(errors::of_store(failed)),
+            Ok(Err(failed)) => Err(errors::of_raw(failed)),
             Err(_) => Err(errors::late(true, limit)),
         })
     }
@@ -186,7 +186,7 @@ impl Connection {
     /// The client's own connection, made now if it has none.
     pub(super) async fn take_pinned(
         &mut self,
-    ) -> Result<Result<cartograph_store::PinnedConnection, Value>, End> {
+    ) -> Result<Result<cartograph_store::raw::PinnedConnection, Value>, End> {
         if let Some(pinned) = self.pinned.take() {
             return Ok(Ok(pinned));
         }
@@ -194,11 +194,11 @@ impl Connection {
             return Ok(Err(no_redis()));
         };
         let made = raw.pinned(self.session.protocol);
-        Ok(self.while_listening(made).await?.map_err(errors::of_store))
+        Ok(self.while_listening(made).await?.map_err(errors::of_raw))
     }
 
     /// Kept only while something hangs on it; else others may have it.
-    pub(super) fn keep_pinned(&mut self, pinned: cartograph_store::PinnedConnection) {
+    pub(super) fn keep_pinned(&mut self, pinned: cartograph_store::raw::PinnedConnection) {
         if self.session.watches_local || self.session.subscribed {
             self.pinned = Some(pinned);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cartograph_engine::api::Request as ShardRequest;
 use cartograph_resp::{Limits, Parser, ProtocolError, Value};
-use cartograph_store::PinnedConnection;
+use cartograph_store::raw::{PinnedConnection, RawError, Repeat, Replies};
 use tokio::net::TcpStream;
 
 use super::clients::Place;
@@ -41,11 +41,12 @@ pub(super) enum End {
     AfterReplies,
 }
 
-/// Reads of Redis that have not been sent yet.
-#[derive(Default)]
-pub(super) struct Reads {
+/// Commands for Redis that share a slot and have not been sent yet.
+pub(super) struct Passing {
     pub(super) bytes: BytesMut,
-    pub(super) slots: Vec<u64>,
+    pub(super) slot: u64,
+    pub(super) count: usize,
+    pub(super) repeat: Repeat,
 }
 
 /// One client's connection.
@@ -55,7 +56,7 @@ pub(super) struct Connection {
     pub(super) session: Session,
     parser: Parser,
     buffer: BytesMut,
-    pub(super) reads: Reads,
+    pub(super) passing: Option<Passing>,
     /// Requests for the shard of this index that have not been handed over yet.
     pub(super) writes: Vec<(usize, ShardRequest, u64)>,
     /// A connection to Redis of its own: for local WATCH, blocking commands, subscriptions.
@@ -73,7 +74,7 @@ pub(super) async fn serve(worker: Rc<Worker>, place: Place, tcp: TcpStream) {
         outbox,
         parser: Parser::new(),
         buffer: super::listen::buffer(),
-        reads: Reads::default(),
+        passing: None,
         writes: Vec::new(),
         pinned: None,
         worker,
@@ -268,43 +269,37 @@ impl Connection {
         }
     }
 
-    /// Sends what was taken: reads to Redis, writes to the shard.
+    /// Sends what was taken: to Redis, and to the shard.
     pub(super) async fn submit(&mut self) {
-        if !self.reads.slots.is_empty() {
-            self.submit_reads();
-        }
+        self.submit_passing();
         if !self.writes.is_empty() {
             self.submit_writes().await;
         }
     }
 
-    fn submit_reads(&mut self) {
-        let Reads { bytes, slots } = std::mem::take(&mut self.reads);
-        let outbox = Arc::clone(&self.outbox);
-        let Some(lane) = self.worker.lane(self.session.protocol) else {
-            for slot in slots {
-                outbox.fill_value(slot, &no_redis());
-            }
+    /// Sends the commands for Redis that wait to be sent together.
+    pub(super) fn submit_passing(&mut self) {
+        let Some(passing) = self.passing.take() else {
             return;
         };
-        let count = slots.len();
-        lane.submit(
-            bytes.freeze(),
+        let Passing {
+            bytes,
+            slot,
             count,
-            Box::new(move |result| match result {
-                Ok(frames) => {
-                    for (slot, frame) in slots.into_iter().zip(frames) {
-                        outbox.fill_frame(slot, frame);
-                    }
-                }
-                Err(failed) => {
-                    let value = errors::of_store(failed);
-                    for slot in slots {
-                        outbox.fill_value(slot, &value);
-                    }
-                }
-            }),
-        );
+            repeat,
+        } = passing;
+        let Some(lane) = self.worker.lane(self.session.protocol) else {
+            self.outbox.fill_all(slot, &no_redis());
+            return;
+        };
+        let outbox = Arc::clone(&self.outbox);
+        let to = Box::new(move |result: Result<Replies, RawError>| match result {
+            Ok(replies) => outbox.fill_frames(slot, replies.into_bytes()),
+            Err(failed) => outbox.fill_all(slot, &errors::of_raw(failed)),
+        });
+        if let Err(refused) = lane.submit(&bytes, count, repeat, to) {
+            self.outbox.fill_all(slot, &errors::of_raw(refused));
+        }
     }
 
     async fn submit_writes(&mut self) {

@@ -11,21 +11,25 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cartograph_engine::api::Request as ShardRequest;
 use cartograph_replica::commit::{HASH_SLOTS, hash_slot};
 use cartograph_resp::table::{self, CommandInfo, Treatment};
 use cartograph_resp::{Request, Value};
+use cartograph_store::raw::Repeat;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::commands::{self, Parsed};
-use super::connection::{Connection, End, no_redis};
+use super::connection::{Connection, End, Passing, no_redis};
 use super::context::Class;
 use super::errors::{self, error};
 use super::outbox::{Form, Keys, Order, Taken};
 use super::server;
 use super::session::{Asked, ReplyMode};
 use crate::clock;
+
+/// Commands that are answered together: they are also late together.
+const PASSING_MAX: usize = 128;
 
 /// A command on its way.
 #[derive(Debug)]
@@ -284,7 +288,7 @@ impl Connection {
         if server::blocks(incoming.info, &incoming.request.args) {
             return self.pass_alone(incoming).await;
         }
-        self.pass_shared(incoming).await
+        self.pass_shared(incoming, Repeat::Read).await
     }
 
     /// As it came, to Redis: a read, or anything on local keys.
@@ -300,12 +304,25 @@ impl Connection {
         if server::blocks(incoming.info, &incoming.request.args) {
             return self.pass_alone(incoming).await;
         }
-        self.pass_shared(incoming).await
+        self.pass_shared(incoming, Repeat::Never).await
     }
 
-    async fn pass_shared(&mut self, incoming: Incoming) -> Result<(), End> {
+    /// On the connection that all clients of this thread share. Commands that follow each other are sent together, and
+    /// answered together.
+    async fn pass_shared(&mut self, incoming: Incoming, repeat: Repeat) -> Result<(), End> {
         let keys = incoming.hashes();
         self.in_order(Order::Read, &keys).await?;
+        if let Some(passing) = &mut self.passing
+            && passing.repeat == repeat
+            && passing.count < PASSING_MAX
+            && !matches!(self.session.reply_mode, ReplyMode::Skip | ReplyMode::SkipNext)
+            && self.outbox.extend(passing.slot, incoming.info, &keys)
+        {
+            passing.bytes.extend_from_slice(&incoming.request.raw);
+            passing.count += 1;
+            return Ok(());
+        }
+        self.submit_passing();
         let slot = self.outbox.take(Taken {
             info: Some(incoming.info),
             started: incoming.started,
@@ -315,11 +332,12 @@ impl Connection {
             silent: self.is_silent(),
             form: None,
         });
-        if self.reads.bytes.is_empty() && self.reads.slots.is_empty() {
-            self.reads.bytes = bytes::BytesMut::with_capacity(incoming.request.raw.len());
-        }
-        self.reads.bytes.extend_from_slice(&incoming.request.raw);
-        self.reads.slots.push(slot);
+        self.passing = Some(Passing {
+            bytes: BytesMut::from(&incoming.request.raw[..]),
+            slot,
+            count: 1,
+            repeat,
+        });
         Ok(())
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use cartograph_engine::CommandError;
 use cartograph_engine::api::{Done, RequestError};
 use cartograph_resp::{Protocol, Value};
+use cartograph_store::raw::RawError;
 
 use super::commands;
 use super::outbox::Form;
-use crate::doors::failure::Failure;
+use crate::doors::failure::{Failure, kinds};
 use crate::driver::AskError;
 
 /// An error of these words.
@@ -63,12 +64,21 @@ pub(crate) fn of_failure(failure: Failure) -> Value {
     coded(prefix, failure)
 }
 
-/// The store did not answer a read.
-pub(crate) fn of_store(failed: cartograph_store::Error) -> Value {
-    match failed {
-        cartograph_store::Error::WrongType { reason } => error(reason),
-        other => coded("ERR", other.into()),
-    }
+/// Redis did not answer what was passed on.
+pub(crate) fn of_raw(failed: RawError) -> Value {
+    let kind = match &failed {
+        RawError::Unknown { .. } => kinds::LATE,
+        RawError::Busy { .. } => kinds::OVERLOADED,
+        RawError::Unavailable { .. } | RawError::TooManyPinned { .. } | RawError::Store(_) => {
+            kinds::STORE_UNREACHABLE
+        }
+    };
+    let prefix = if kind == kinds::OVERLOADED {
+        "TRYAGAIN"
+    } else {
+        "ERR"
+    };
+    coded(prefix, Failure::new(kind, failed.to_string()))
 }
 
 /// An answer that did not come in time.
@@ -77,10 +87,7 @@ pub(super) fn late(write: bool, limit: Duration) -> Value {
         return coded("ERR", AskError::Late(limit).into());
     }
     let reason = format!("the store did not answer within {} ms", limit.as_millis());
-    coded(
-        "ERR",
-        Failure::new(crate::doors::failure::kinds::STORE_UNREACHABLE, reason),
-    )
+    coded("ERR", Failure::new(kinds::STORE_UNREACHABLE, reason))
 }
 
 fn one_line(text: String) -> String {

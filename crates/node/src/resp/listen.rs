@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cartograph_resp::Protocol;
-use cartograph_store::RawLane;
+use cartograph_store::raw::RawLane;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -56,7 +56,11 @@ impl Worker {
             Protocol::Resp3 => 1,
         };
         let lane = lanes.get_mut(place)?;
-        Some(lane.get_or_insert_with(|| raw.lane(protocol)).clone())
+        let made = || {
+            let flusher = Arc::clone(&self.flusher);
+            raw.lane(protocol, Some(Box::new(move || flusher.flush())))
+        };
+        Some(lane.get_or_insert_with(made).clone())
     }
 
     /// A new client's replies.

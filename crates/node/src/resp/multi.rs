@@ -8,6 +8,7 @@ use cartograph_engine::api::Request as ShardRequest;
 use cartograph_engine::{Command, Reply};
 use cartograph_resp::table::Treatment;
 use cartograph_resp::{Delimiter, Value};
+use cartograph_store::raw::Repeat;
 
 use super::connection::{Connection, End, no_redis};
 use super::context::Class;
@@ -375,18 +376,17 @@ impl Connection {
             return Ok(Err(no_redis()));
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        lane.submit(
-            bytes,
-            count,
-            Box::new(move |result| {
-                let _ = sender.send(result);
-            }),
-        );
+        let to = Box::new(move |result| {
+            let _ = sender.send(result);
+        });
+        if let Err(refused) = lane.submit(&bytes, count, Repeat::Never, to) {
+            return Ok(Err(errors::of_raw(refused)));
+        }
         let limit = self.worker.context.doors.config.limits.request_timeout;
         let asked = tokio::time::timeout(limit, receiver);
         Ok(match self.while_listening(asked).await? {
-            Ok(Ok(Ok(frames))) => Ok(frames),
-            Ok(Ok(Err(failed))) => Err(errors::of_store(failed)),
+            Ok(Ok(Ok(replies))) => Ok(replies.into_frames()),
+            Ok(Ok(Err(failed))) => Err(errors::of_raw(failed)),
             Ok(Err(_)) | Err(_) => Err(errors::late(true, limit)),
         })
     }

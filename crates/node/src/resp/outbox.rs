@@ -59,9 +59,9 @@ pub(super) enum Form {
 enum Answer {
     /// Still to come; a shard's result is shown in this form.
     Waiting(Option<Form>),
-    /// Frames of Redis's.
-    Frames(Vec<Bytes>),
-    /// The last of Redis's frames (EXEC's, after +OK and +QUEUED).
+    /// Redis's own bytes.
+    Frames(Bytes),
+    /// A value of the node's own.
     Encoded(BytesMut),
     /// A shard's result.
     Done(Result<Done, RequestError>, Form),
@@ -70,6 +70,8 @@ enum Answer {
 struct Slot {
     answer: Answer,
     info: Option<&'static CommandInfo>,
+    /// The commands that follow in the same slot: reads that went to Redis together.
+    more: Vec<&'static CommandInfo>,
     started: Duration,
     order: Order,
     keys: Keys,
@@ -177,10 +179,15 @@ impl Flusher {
             self.wake.notified().await;
             // Whoever fills slots in this turn of the loop fills them before we write.
             tokio::task::yield_now().await;
-            let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
-            for outbox in list {
-                outbox.flush();
-            }
+            self.flush();
+        }
+    }
+
+    /// Writes what is ready.
+    pub(super) fn flush(&self) {
+        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
+        for outbox in list {
+            outbox.flush();
         }
     }
 }
@@ -223,6 +230,7 @@ impl Outbox {
         inner.slots.push_back(Slot {
             answer: Answer::Waiting(slot.form),
             info: slot.info,
+            more: Vec::new(),
             started: slot.started,
             order: slot.order,
             keys: slot.keys,
@@ -231,6 +239,35 @@ impl Outbox {
             failed: false,
         });
         inner.first + inner.slots.len() as u64 - 1
+    }
+
+    /// One more read for the slot that was taken last, if that is this one and still open. Tells whether it was.
+    pub(super) fn extend(&self, slot: u64, info: &'static CommandInfo, keys: &Keys) -> bool {
+        let mut inner = self.lock();
+        if slot + 1 != inner.first + inner.slots.len() as u64 {
+            return false;
+        }
+        let Inner { slots, reads, .. } = &mut *inner;
+        let Some(last) = slots.back_mut() else {
+            return false;
+        };
+        // Each counts as one read of these keys; they are answered together.
+        match (&mut last.keys, keys) {
+            (Some(all), Some(keys)) => {
+                for key in keys {
+                    *reads.keys.entry(*key).or_default() += 1;
+                }
+                all.extend_from_slice(keys);
+            }
+            (Some(_), None) => {
+                let known = last.keys.take();
+                reads.remove(&known);
+                reads.add(&None);
+            }
+            (None, _) => {}
+        }
+        last.more.push(info);
+        true
     }
 
     /// Could a command of this kind overtake one that is under way?
@@ -285,11 +322,23 @@ impl Outbox {
         });
     }
 
-    /// Answers with a frame of Redis's own.
-    pub(super) fn fill_frame(self: &Arc<Self>, slot: u64, frame: Bytes) {
+    /// Answers all commands of a slot with this value.
+    pub(super) fn fill_all(self: &Arc<Self>, slot: u64, value: &Value) {
         self.fill(slot, |slot| {
-            slot.failed = frame.first() == Some(&b'-');
-            Answer::Frames(vec![frame])
+            let mut bytes = BytesMut::new();
+            for _ in 0..=slot.more.len() {
+                value.encode(slot.protocol, &mut bytes);
+            }
+            slot.failed = matches!(value, Value::Error(_));
+            Answer::Encoded(bytes)
+        });
+    }
+
+    /// Answers with Redis's own replies, one for each command of the slot.
+    pub(super) fn fill_frames(self: &Arc<Self>, slot: u64, frames: Bytes) {
+        self.fill(slot, |slot| {
+            slot.failed = slot.more.is_empty() && frames.first() == Some(&b'-');
+            Answer::Frames(frames)
         });
     }
 
@@ -428,11 +477,7 @@ impl Outbox {
         match slot.answer {
             Answer::Waiting(_) => {}
             Answer::Encoded(bytes) => inner.ready.extend_from_slice(&bytes),
-            Answer::Frames(frames) => {
-                for frame in frames {
-                    inner.ready.extend_from_slice(&frame);
-                }
-            }
+            Answer::Frames(frames) => inner.ready.extend_from_slice(&frames),
             Answer::Done(result, form) => {
                 let value = errors::shown(result, form, slot.protocol);
                 failed = matches!(value, Value::Error(_));
@@ -442,7 +487,7 @@ impl Outbox {
         if slot.silent {
             inner.ready.truncate(before);
         }
-        if let Some(info) = slot.info {
+        for info in slot.info.iter().chain(&slot.more) {
             self.stats.ran(info, now.saturating_sub(slot.started), failed);
         }
         true
@@ -464,7 +509,7 @@ impl Outbox {
                 .collect()
         };
         for (slot, write) in late {
-            self.fill_value(slot, &errors::late(write, limit));
+            self.fill_all(slot, &errors::late(write, limit));
         }
     }
 

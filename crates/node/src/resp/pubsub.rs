@@ -69,13 +69,13 @@ impl Connection {
             Err(refused) => return self.refuse(&incoming, refused),
         };
         let raw = incoming.request.raw.clone();
-        match self.while_listening(pinned.send(raw)).await? {
+        match self.while_listening(pinned.send(&raw)).await? {
             Ok(()) => {
                 self.session.subscribed = true;
                 self.pinned = Some(pinned);
                 Ok(())
             }
-            Err(failed) => self.refuse(&incoming, super::errors::of_store(failed)),
+            Err(failed) => self.refuse(&incoming, super::errors::of_raw(failed)),
         }
     }
 
@@ -102,9 +102,7 @@ impl Connection {
             self.submit().await;
             self.until(Outbox::is_idle).await?;
             if let Some(mut pinned) = self.pinned.take() {
-                let sent = self
-                    .while_listening(pinned.send(incoming.request.raw.clone()))
-                    .await?;
+                let sent = self.while_listening(pinned.send(&incoming.request.raw)).await?;
                 self.pinned = sent.is_ok().then_some(pinned);
             }
             return Ok(());
