@@ -58,6 +58,17 @@ struct Failed {
     code: &'static str,
 }
 
+/// What INFO tells of the merges, since the node started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Concurrent writes between which a rule decided.
+    pub conflicts: u64,
+    /// Views that were not what their metadata says.
+    pub view_repairs: u64,
+    /// Keys purged after expiring everywhere.
+    pub expired_keys: u64,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {

@@ -116,7 +116,9 @@ impl Stats {
     /// An error was answered: it is counted by its first word.
     pub(crate) fn error_text(&self, text: &str) {
         let prefix = text.split(' ').next().unwrap_or_default();
-        let usable = !prefix.is_empty() && prefix.len() <= 32 && prefix.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+        let usable = !prefix.is_empty()
+            && prefix.len() <= 32
+            && prefix.bytes().all(|b| b.is_ascii_graphic() && b != b':');
         let prefix = if usable { prefix } else { "ERR" };
         let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = prefixes.get_mut(prefix) {
@@ -128,7 +130,10 @@ impl Stats {
 
     /// Errors by their first word.
     pub(crate) fn errors_by_prefix(&self) -> BTreeMap<String, u64> {
-        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.prefixes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Rates since somebody asked last, over a second at least.
@@ -167,7 +172,10 @@ impl Stats {
         ] {
             count.store(0, Ordering::Relaxed);
         }
-        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.prefixes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         *self.sample.lock().unwrap_or_else(PoisonError::into_inner) = Sample::default();
     }
 
@@ -239,7 +247,11 @@ mod tests {
         let soon = Duration::from_millis(2_500);
         assert_eq!(sample.take(soon, counts(900)), counts(50), "too soon to tell");
         assert_eq!(sample.take(Duration::from_secs(4), counts(300)).commands, 100);
-        assert_eq!(sample.take(Duration::from_secs(6), counts(0)).commands, 0, "reset meanwhile");
+        assert_eq!(
+            sample.take(Duration::from_secs(6), counts(0)).commands,
+            0,
+            "reset meanwhile"
+        );
     }
 
     #[test]
@@ -252,7 +264,10 @@ mod tests {
             stats.error_text(&format!("E{n} x"));
         }
         let counts = stats.errors_by_prefix();
-        assert_eq!((counts["WRONGTYPE"], counts["ERR"], counts.len()), (2, 1, PREFIXES_MAX));
+        assert_eq!(
+            (counts["WRONGTYPE"], counts["ERR"], counts.len()),
+            (2, 1, PREFIXES_MAX)
+        );
         stats.reset();
         assert!(stats.errors_by_prefix().is_empty());
     }

@@ -72,7 +72,10 @@ fn memory_stats(local: &LocalInfo) -> Value {
         ("functions.caches", n("used_memory_functions")),
         ("overhead.total", n("used_memory_overhead")),
         ("keys.count", number(keys)),
-        ("keys.bytes-per-key", number(dataset.checked_div(keys).unwrap_or(0))),
+        (
+            "keys.bytes-per-key",
+            number(dataset.checked_div(keys).unwrap_or(0)),
+        ),
         ("dataset.bytes", number(dataset)),
         ("dataset.percentage", ratio("used_memory_dataset_perc")),
         ("peak.percentage", ratio("used_memory_peak_perc")),
@@ -88,7 +91,12 @@ fn memory_stats(local: &LocalInfo) -> Value {
         ("fragmentation", ratio("mem_fragmentation_ratio")),
         ("fragmentation.bytes", n("mem_fragmentation_bytes")),
     ];
-    Value::Map(pairs.into_iter().map(|(name, value)| (word(name), value)).collect())
+    Value::Map(
+        pairs
+            .into_iter()
+            .map(|(name, value)| (word(name), value))
+            .collect(),
+    )
 }
 
 /// MODULE LIST: this region's Redis's, whose reading commands are passed on.
@@ -96,7 +104,10 @@ pub(super) async fn modules(context: &Context) -> Value {
     let local = context.stats.local.info(context).await;
     let lines = local.section("modules").iter().filter(|(key, _)| key == "module");
     let module = |line: &str| {
-        let part = |name: &str| line.split(',').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
+        let part = |name: &str| {
+            line.split(',')
+                .find_map(|p| p.strip_prefix(name)?.strip_prefix('='))
+        };
         let version = part("ver").and_then(|v| v.parse().ok()).unwrap_or(0);
         Value::Map(vec![
             (word("name"), text(part("name").unwrap_or_default())),
@@ -122,7 +133,14 @@ pub(super) fn time() -> Value {
 
 /// LASTSAVE: when this region's Redis last saved.
 pub(super) async fn last_save(context: &Context) -> Value {
-    number(context.stats.local.info(context).await.number("rdb_last_save_time"))
+    number(
+        context
+            .stats
+            .local
+            .info(context)
+            .await
+            .number("rdb_last_save_time"),
+    )
 }
 
 /// WAIT numreplicas timeout, WAITAOF numlocal numreplicas timeout
@@ -168,7 +186,10 @@ pub(super) fn latency(context: &Context, sub: &str, arguments: &[Bytes]) -> Valu
 fn histograms(context: &Context, names: &[Bytes]) -> Value {
     let wanted = |name: &str| {
         let is_it = |asked: &Bytes| {
-            is(asked, name) || name.strip_prefix(&lower(asked)).is_some_and(|rest| rest.starts_with('|'))
+            is(asked, name)
+                || name
+                    .strip_prefix(&lower(asked))
+                    .is_some_and(|rest| rest.starts_with('|'))
         };
         names.is_empty() || names.iter().any(is_it)
     };
@@ -214,4 +235,3 @@ pub(super) fn percentiles(stats: &CommandStats) -> [u64; 3] {
         place.map_or(last, |at| LATENCY_BUCKETS_US.get(at).copied().unwrap_or(last))
     })
 }
-

@@ -44,7 +44,10 @@ pub(super) fn answer(context: &Context, session: &Session, sub: &str, arguments:
         ("whoami", []) => text(session.client.said().user.clone()),
         ("users", []) => Value::Array(users.keys().map(|name| text(name.clone())).collect()),
         ("list", []) => Value::Array(users.values().map(|user| text(rule(user))).collect()),
-        ("getuser", [name]) => context.users.get(name).map_or(Value::Null, |user| described(&user)),
+        ("getuser", [name]) => context
+            .users
+            .get(name)
+            .map_or(Value::Null, |user| described(&user)),
         ("cat", []) => Value::Array(CATEGORIES.iter().map(|c| word(c)).collect()),
         ("cat", [category]) => category_commands(category),
         ("genpass", []) => genpass(256),
@@ -62,7 +65,10 @@ pub(super) fn answer(context: &Context, session: &Session, sub: &str, arguments:
         }
         ("log", [most]) => match integer(most) {
             None => error(NOT_AN_INTEGER),
-            Some(most) => context.stats.denied.show(usize::try_from(most).unwrap_or(usize::MAX)),
+            Some(most) => context
+                .stats
+                .denied
+                .show(usize::try_from(most).unwrap_or(usize::MAX)),
         },
         ("dryrun", [name, command @ ..]) if !command.is_empty() => dry_run(context, name, command),
         ("load", []) => load(context),
@@ -82,7 +88,11 @@ fn commands_of(user: &User) -> String {
         return "+@all".to_owned();
     }
     let mut rule = "-@all +@connection +@transaction".to_owned();
-    let parts = [(rights.read, " +@read"), (rights.write, " +@write"), (rights.admin, " +@admin")];
+    let parts = [
+        (rights.read, " +@read"),
+        (rights.write, " +@write"),
+        (rights.admin, " +@admin"),
+    ];
     for (_, part) in parts.iter().filter(|(has, _)| *has) {
         rule.push_str(part);
     }
@@ -131,7 +141,7 @@ fn category_commands(category: &[u8]) -> Value {
     }
     let mut names = Vec::new();
     let mut take = |info: &'static CommandInfo| {
-        if super::table::categories(info).contains(&wanted.as_str()) {
+        if info.acl_categories.names().any(|c| c == wanted) {
             names.push(word(info.name));
         }
     };
@@ -164,11 +174,14 @@ fn dry_run(context: &Context, name: &[u8], command: &[Bytes]) -> Value {
     let Ok(info) = context.resolve(command) else {
         return error(format!("ERR Command '{}' not found", lossy(first)));
     };
-    if !super::table::arity_fits(info, command.len()) {
+    if !info.accepts(command.len()) {
         return wrong_arity(info.name);
     }
     if !user.may_run(info) {
-        return text(format!("User {} has no permissions to run the '{}' command", user.name, info.name));
+        return text(format!(
+            "User {} has no permissions to run the '{}' command",
+            user.name, info.name
+        ));
     }
     let keys = table::key_positions(info, command).unwrap_or_default();
     let mut keys = keys.iter().filter_map(|at| command.get(*at));

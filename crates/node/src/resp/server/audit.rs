@@ -9,9 +9,9 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cartograph_resp::Value;
@@ -148,7 +148,11 @@ pub(crate) fn shown(arguments: &[Bytes]) -> Vec<String> {
         if first.len() < argument.len() {
             text.push_str("...");
         }
-        words.push(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect());
+        words.push(
+            text.chars()
+                .map(|c| if c.is_control() { '?' } else { c })
+                .collect(),
+        );
     }
     if arguments.len() > ARGUMENTS_MAX {
         words.push(format!("({} more)", arguments.len() - ARGUMENTS_MAX));
@@ -161,7 +165,10 @@ mod tests {
     use super::*;
 
     fn words(line: &str) -> String {
-        let arguments: Vec<Bytes> = line.split(' ').map(|w| Bytes::copy_from_slice(w.as_bytes())).collect();
+        let arguments: Vec<Bytes> = line
+            .split(' ')
+            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+            .collect();
         shown(&arguments).join(" ")
     }
 

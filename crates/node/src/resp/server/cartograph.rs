@@ -14,14 +14,21 @@ use super::errors::{error, not_supported, wrong_arity};
 use crate::doors::Call;
 
 /// EXPLAIN, REVOKE or TOKEN, lower case, and what follows.
-pub(super) async fn answer(context: &Context, session: &mut Session, what: &str, arguments: &[Bytes]) -> Value {
+pub(super) async fn answer(
+    context: &Context,
+    session: &mut Session,
+    what: &str,
+    arguments: &[Bytes],
+) -> Value {
     match (what, arguments) {
         ("explain", [key]) => explain(context, session, key, None).await,
         ("explain", [key, field]) => explain(context, session, key, Some(field)).await,
         ("revoke", [key]) => revoke(context, session, key).await,
         ("token", []) => match context.doors.token() {
             Some(token) => text(token),
-            None => error("ERR the session token would be too long: ask again when fewer incarnations are known"),
+            None => {
+                error("ERR the session token would be too long: ask again when fewer incarnations are known")
+            }
         },
         ("token", [token]) => match Token::from_text(&lossy(token)) {
             Ok(token) => {
@@ -67,9 +74,12 @@ fn shown(document: &serde_json::Value) -> Value {
         },
         serde_json::Value::String(words) => text(words.clone()),
         serde_json::Value::Array(items) => Value::Array(items.iter().map(shown).collect()),
-        serde_json::Value::Object(fields) => {
-            Value::Map(fields.iter().map(|(name, field)| (text(name.clone()), shown(field))).collect())
-        }
+        serde_json::Value::Object(fields) => Value::Map(
+            fields
+                .iter()
+                .map(|(name, field)| (text(name.clone()), shown(field)))
+                .collect(),
+        ),
     }
 }
 
@@ -111,7 +121,9 @@ mod tests {
     #[test]
     fn a_document_becomes_maps_and_lists() {
         let document = serde_json::json!({"key": "a", "n": 3, "writes": [null, true, "x"]});
-        let Value::Map(pairs) = shown(&document) else { panic!() };
+        let Value::Map(pairs) = shown(&document) else {
+            panic!()
+        };
         assert_eq!(pairs[1], (text("n"), Value::Integer(3)));
         assert_eq!(
             pairs[2].1,

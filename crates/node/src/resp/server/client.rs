@@ -188,7 +188,10 @@ fn list(context: &Context, filters: &[Bytes]) -> Value {
         [option, ids @ ..] if is(option, "id") && !ids.is_empty() => {
             let mut chosen = Vec::new();
             for id in ids {
-                let Some(id) = integer(id).and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0) else {
+                let Some(id) = integer(id)
+                    .and_then(|id| u64::try_from(id).ok())
+                    .filter(|id| *id > 0)
+                else {
                     return error("ERR Invalid client ID");
                 };
                 chosen.extend(context.clients.get(id));
@@ -232,9 +235,17 @@ pub(super) fn line(client: &Client, now_ms: u64) -> String {
         psub = number(&client.patterns),
         watch = number(&client.watched),
         total = query + output,
-        cmd = if said.last_command.is_empty() { "NULL" } else { said.last_command },
+        cmd = if said.last_command.is_empty() {
+            "NULL"
+        } else {
+            said.last_command
+        },
         user = said.user,
-        resp = if client.resp3.load(Ordering::Relaxed) { 3 } else { 2 },
+        resp = if client.resp3.load(Ordering::Relaxed) {
+            3
+        } else {
+            2
+        },
         lib_name = said.lib_name,
         lib_ver = said.lib_ver,
     )
@@ -248,7 +259,11 @@ fn flags(client: &Client, no_evict: bool, no_touch: bool) -> String {
         ('e', no_evict),
         ('T', no_touch),
     ];
-    let set: String = all.iter().filter(|(_, on)| *on).map(|(letter, _)| *letter).collect();
+    let set: String = all
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(letter, _)| *letter)
+        .collect();
     if set.is_empty() { "N".to_owned() } else { set }
 }
 
@@ -274,7 +289,9 @@ impl Filter {
         while let [option, value, after @ ..] = rest {
             match lower(option).as_str() {
                 "id" => {
-                    let id = integer(value).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+                    let id = integer(value)
+                        .and_then(|n| u64::try_from(n).ok())
+                        .filter(|n| *n > 0);
                     filter.id = Some(id.ok_or_else(|| error("ERR client-id should be greater than 0"))?);
                 }
                 "addr" => filter.address = Some(lossy(value)),
@@ -287,7 +304,9 @@ impl Filter {
                     filter.user = Some(lossy(value));
                 }
                 "maxage" => {
-                    let seconds = integer(value).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+                    let seconds = integer(value)
+                        .and_then(|n| u64::try_from(n).ok())
+                        .filter(|n| *n > 0);
                     let refused = || error("ERR maxage is not an integer or out of range");
                     filter.age_seconds = Some(seconds.ok_or_else(refused)?);
                 }
@@ -297,7 +316,11 @@ impl Filter {
             }
             rest = after;
         }
-        if rest.is_empty() { Ok(filter) } else { Err(error(SYNTAX)) }
+        if rest.is_empty() {
+            Ok(filter)
+        } else {
+            Err(error(SYNTAX))
+        }
     }
 
     fn takes(&self, client: &Client, caller: u64, now_ms: u64) -> bool {

@@ -80,7 +80,12 @@ pub(super) fn auth(context: &Context, session: &mut Session, arguments: &[Bytes]
     }
 }
 
-fn authenticate(context: &Context, session: &Session, name: &[u8], password: &[u8]) -> Result<Arc<User>, Value> {
+fn authenticate(
+    context: &Context,
+    session: &Session,
+    name: &[u8],
+    password: &[u8],
+) -> Result<Arc<User>, Value> {
     context.users.authenticate(name, password).ok_or_else(|| {
         context.stats.auth_failures.fetch_add(1, Ordering::Relaxed);
         context.stats.denied.note("auth", "AUTH", &lossy(name), session);

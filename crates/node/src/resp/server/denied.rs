@@ -46,7 +46,10 @@ impl Denied {
         let user: String = user.chars().take(128).collect();
         let mut log = self.lock();
         let same = |e: &&mut Entry| {
-            e.reason == reason && e.object == object && e.user == user && now.saturating_sub(e.created_ms) < SAME_MS
+            e.reason == reason
+                && e.object == object
+                && e.user == user
+                && now.saturating_sub(e.created_ms) < SAME_MS
         };
         if let Some(entry) = log.1.iter_mut().find(same) {
             entry.count += 1;

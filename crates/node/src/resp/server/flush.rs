@@ -11,7 +11,7 @@ use cartograph_resp::{Protocol, Value};
 use cartograph_store::{Read, ReadReply};
 
 use super::super::context::{Class, Context};
-use super::super::errors::{of_failure, of_store};
+use super::super::errors::of_failure;
 use super::args::is;
 use super::errors::{SYNTAX, error};
 use super::local;
@@ -61,7 +61,7 @@ async fn page(context: &Context, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), Val
     let limit = context.doors.config.limits.request_timeout;
     match tokio::time::timeout(limit, context.doors.store.read(scan)).await {
         Ok(Ok(ReadReply::Page { cursor, keys })) => Ok((cursor, keys)),
-        Ok(Err(failed)) => Err(of_store(failed)),
+        Ok(Err(failed)) => Err(of_failure(failed.into())),
         Ok(Ok(_)) | Err(_) => Err(of_failure(Failure::new(
             kinds::STORE_UNREACHABLE,
             "the store did not list its keys in time: a part of them is removed; try again",
@@ -70,8 +70,9 @@ async fn page(context: &Context, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), Val
 }
 
 async fn remove(context: &Context, keys: Vec<Vec<u8>>) -> Result<(), Value> {
-    let (local_keys, replicated): (Vec<_>, Vec<_>) =
-        keys.into_iter().partition(|key| context.class(key) == Class::Local);
+    let (local_keys, replicated): (Vec<_>, Vec<_>) = keys
+        .into_iter()
+        .partition(|key| context.class(key) == Class::Local);
     for keys in local_keys.chunks(KEYS_MAX) {
         let command: Vec<&[u8]> = std::iter::once(&b"UNLINK"[..])
             .chain(keys.iter().map(Vec::as_slice))

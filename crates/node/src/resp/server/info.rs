@@ -112,7 +112,10 @@ fn server(context: &Context, session: &Session, local: &LocalInfo, out: &mut Sec
     out.line("redis_git_dirty", 0);
     out.line("redis_build_id", "0");
     out.line("redis_mode", "standalone");
-    out.line("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    out.line(
+        "os",
+        format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    );
     out.line("arch_bits", usize::BITS);
     out.line("monotonic_clock", "POSIX clock_gettime");
     out.line("multiplexing_api", "epoll");
@@ -135,7 +138,8 @@ fn server(context: &Context, session: &Session, local: &LocalInfo, out: &mut Sec
 
 fn clients(context: &Context, out: &mut Section<'_>) {
     let all = context.clients.all();
-    let most = |field: fn(&super::super::clients::Client) -> usize| all.iter().map(|c| field(c)).max().unwrap_or(0);
+    let most =
+        |field: fn(&super::super::clients::Client) -> usize| all.iter().map(|c| field(c)).max().unwrap_or(0);
     let number = Ordering::Relaxed;
     let subscribed = all
         .iter()
@@ -202,8 +206,12 @@ fn stats(context: &Context, local: &LocalInfo, out: &mut Section<'_>) {
         out.line(key, local.get(key).unwrap_or("0"));
     }
     let all = context.clients.all();
-    let sum = |field: fn(&super::super::clients::Client) -> usize| all.iter().map(|c| field(c)).sum::<usize>();
-    out.line("pubsub_channels", sum(|c| c.subscriptions.load(Ordering::Relaxed)));
+    let sum =
+        |field: fn(&super::super::clients::Client) -> usize| all.iter().map(|c| field(c)).sum::<usize>();
+    out.line(
+        "pubsub_channels",
+        sum(|c| c.subscriptions.load(Ordering::Relaxed)),
+    );
     out.line("pubsub_patterns", sum(|c| c.patterns.load(Ordering::Relaxed)));
     out.line("pubsubshard_channels", 0);
     for key in ["latest_fork_usec", "total_forks"] {
@@ -224,7 +232,10 @@ fn stats(context: &Context, local: &LocalInfo, out: &mut Section<'_>) {
     out.line("dump_payload_sanitizations", 0);
     out.line("acl_access_denied_auth", get(&stats.auth_failures));
     out.line("acl_access_denied_cmd", get(&stats.rights_refused));
-    out.line("client_query_buffer_limit_disconnections", get(&stats.query_limit_disconnections));
+    out.line(
+        "client_query_buffer_limit_disconnections",
+        get(&stats.query_limit_disconnections),
+    );
     out.line(
         "client_output_buffer_limit_disconnections",
         get(&stats.output_limit_disconnections),
@@ -254,7 +265,11 @@ fn replication(context: &Context, out: &mut Section<'_>) {
 
 /// Of this process, where the system tells.
 fn cpu(out: &mut Section<'_>) {
-    let read = |path: &str| std::fs::read_to_string(path).ok().and_then(|text| cpu_times(&text));
+    let read = |path: &str| {
+        std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| cpu_times(&text))
+    };
     let shown = |ticks: u64| format!("{}.{:02}0000", ticks / 100, ticks % 100);
     let (user, system, children_user, children_system) = read("/proc/self/stat").unwrap_or_default();
     out.line("used_cpu_sys", shown(system));
@@ -316,7 +331,10 @@ mod tests {
     use super::*;
 
     fn names(words: &[&str]) -> Vec<&'static str> {
-        let words: Vec<Bytes> = words.iter().map(|w| Bytes::copy_from_slice(w.as_bytes())).collect();
+        let words: Vec<Bytes> = words
+            .iter()
+            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+            .collect();
         wanted(&words)
     }
 
@@ -326,7 +344,11 @@ mod tests {
         assert_eq!(names(&["everything"]).len(), SECTIONS.len());
         assert_eq!(names(&[]), names(&["default"]));
         assert!(!names(&[]).contains(&"commandstats") && names(&[]).contains(&"crdt"));
-        assert_eq!(names(&["keyspace", "server"]), ["server", "keyspace"], "in the usual order");
+        assert_eq!(
+            names(&["keyspace", "server"]),
+            ["server", "keyspace"],
+            "in the usual order"
+        );
         assert!(names(&["default", "commandstats"]).contains(&"commandstats"));
         assert!(names(&["nothing"]).is_empty());
     }

@@ -52,11 +52,10 @@ pub(crate) fn local_only(info: &CommandInfo) -> Value {
             "a script that may write is not replicated yet: use EVAL_RO, EVALSHA_RO or FCALL_RO for one that only reads, \
              plain commands or MULTI for writes"
         }
-        "xadd" | "xdel" | "xtrim" | "xack" | "xclaim" | "xautoclaim" | "xgroup" | "xreadgroup" | "xsetid" | "xread" => {
-            "streams are not replicated yet"
-        }
-        "lpush" | "rpush" | "lpushx" | "rpushx" | "lpop" | "rpop" | "lset" | "lrem" | "ltrim" | "linsert" | "lmove"
-        | "rpoplpush" | "lmpop" | "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" => {
+        "xadd" | "xdel" | "xtrim" | "xack" | "xclaim" | "xautoclaim" | "xgroup" | "xreadgroup" | "xsetid"
+        | "xread" => "streams are not replicated yet",
+        "lpush" | "rpush" | "lpushx" | "rpushx" | "lpop" | "rpop" | "lset" | "lrem" | "ltrim" | "linsert"
+        | "lmove" | "rpoplpush" | "lmpop" | "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" => {
             "lists are not replicated yet"
         }
         _ => "it cannot be replicated faithfully",

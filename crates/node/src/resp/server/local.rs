@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cartograph_resp::{Protocol, Value, encode_command};
+use cartograph_store::raw::Repeat;
 use cartograph_store::{Read, ReadReply, StoreInfo, StoreKind};
 use tokio::sync::oneshot;
 
@@ -112,7 +113,9 @@ impl LocalInfo {
     pub(crate) fn keys(&self) -> (u64, u64) {
         let db = self.get("db0").unwrap_or_default();
         let part = |name: &str| {
-            let part = db.split(',').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
+            let part = db
+                .split(',')
+                .find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
             part.and_then(|n| n.parse().ok()).unwrap_or(0)
         };
         (part("keys"), part("expires"))
@@ -122,12 +125,20 @@ impl LocalInfo {
 /// As Redis writes sizes for people.
 pub(crate) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "K", "M", "G", "T", "P"];
-    let unit = (0..UNITS.len()).rev().find(|n| bytes >= 1 << (10 * n)).unwrap_or(0);
+    let unit = (0..UNITS.len())
+        .rev()
+        .find(|n| bytes >= 1 << (10 * n))
+        .unwrap_or(0);
     if unit == 0 {
         return format!("{bytes}B");
     }
     let shown = bytes.saturating_mul(100) / (1 << (10 * unit));
-    format!("{}.{:02}{}", shown / 100, shown % 100, UNITS.get(unit).unwrap_or(&"P"))
+    format!(
+        "{}.{:02}{}",
+        shown / 100,
+        shown % 100,
+        UNITS.get(unit).unwrap_or(&"P")
+    )
 }
 
 /// The last answer.
@@ -151,7 +162,10 @@ impl Local {
 
     /// The last answer, however old; empty before the first.
     pub(crate) fn last(&self) -> Arc<LocalInfo> {
-        self.lock().as_ref().map(|(_, info)| Arc::clone(info)).unwrap_or_default()
+        self.lock()
+            .as_ref()
+            .map(|(_, info)| Arc::clone(info))
+            .unwrap_or_default()
     }
 
     /// What the server says now, or said last while it does not answer.
@@ -201,21 +215,23 @@ async fn ask(context: &Context) -> Option<LocalInfo> {
 }
 
 /// One command to this region's Redis, on a connection shared with all; `None` when there is no Redis or no answer.
-pub(crate) async fn raw<A: AsRef<[u8]>>(context: &Context, command: &[A], protocol: Protocol) -> Option<Value> {
-    let lane = context.raw.as_ref()?.shared(protocol).ok()?;
+/// It must be harmless to send it twice.
+pub(crate) async fn raw<A: AsRef<[u8]>>(
+    context: &Context,
+    command: &[A],
+    protocol: Protocol,
+) -> Option<Value> {
+    let lane = context.raw.as_ref()?.shared(protocol);
     let mut bytes = BytesMut::new();
     encode_command(command, &mut bytes);
     let (answer, answered) = oneshot::channel();
-    lane.submit(
-        bytes.freeze(),
-        1,
-        Box::new(move |result| {
-            let _ = answer.send(result);
-        }),
-    );
-    let frames = tokio::time::timeout(ASK_MAX, answered).await.ok()?.ok()?.ok()?;
-    let mut frame = BytesMut::from(&frames.into_iter().next()?[..]);
-    cartograph_resp::value::decode(&mut frame).ok().flatten()
+    let callback = Box::new(move |result| {
+        let _ = answer.send(result);
+    });
+    lane.submit(&bytes, 1, Repeat::Read, callback).ok()?;
+    let replies = tokio::time::timeout(ASK_MAX, answered).await.ok()?.ok()?.ok()?;
+    let mut reply = BytesMut::from(&replies.as_bytes()[..]);
+    Value::decode(&mut reply).ok().flatten()
 }
 
 #[cfg(test)]

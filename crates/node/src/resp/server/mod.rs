@@ -41,14 +41,25 @@ pub(crate) mod slowlog;
 mod table;
 pub(crate) mod users;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use cartograph_resp::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::session::{Asked, Session};
 use errors::{error, unknown_subcommand, wrong_arity};
 pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, passes_without_keys};
 use users::{Need, needed};
+
+/// Starts what runs beside the connections: /metrics knows the door from here on, and the users file is followed.
+pub(crate) fn start(context: &Arc<Context>, stopping: CancellationToken) -> JoinHandle<()> {
+    let collector = metrics::DoorCollector::new(Arc::downgrade(context));
+    context.doors.metrics.add(Box::new(collector));
+    tokio::spawn(users::follow(Arc::clone(context), stopping))
+}
 
 /// Answers a command whose treatment is Connection or Server. Its name and arity were checked.
 pub(crate) async fn answer(context: &Context, session: &mut Session, asked: &Asked<'_>) -> Value {

@@ -27,15 +27,21 @@ pub(super) fn answer(name: &str, sub: Option<&str>) -> Option<Value> {
         }
         "swapdb" | "move" => "there is database 0 only",
         "debug" => "it is not for production; for a pause of the whole node send it SIGSTOP",
-        "module" => "load modules into this region's own Redis; their reading commands are passed on from then",
+        "module" => {
+            "load modules into this region's own Redis; their reading commands are passed on from then"
+        }
         "migrate" | "restore-asking" => "keys reach other servers by replication",
         "pfdebug" | "pfselftest" => "it is for Redis's own tests",
-        "latency" | "acl" | "config" | "client" | "cluster" | "slowlog" | "memory" | "command" | "object" | "info" => {
+        "latency" | "acl" | "config" | "client" | "cluster" | "slowlog" | "memory" | "command" | "object"
+        | "info" => {
             return None;
         }
         _ => return None,
     };
-    let full = sub.map_or_else(|| name.to_uppercase(), |sub| format!("{} {}", name, sub).to_uppercase());
+    let full = sub.map_or_else(
+        || name.to_uppercase(),
+        |sub| format!("{} {}", name, sub).to_uppercase(),
+    );
     Some(not_for_clients(format!("{full} is not supported: {instead}")))
 }
 

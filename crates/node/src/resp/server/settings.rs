@@ -32,12 +32,20 @@ async fn settings(context: &Context) -> Vec<Setting> {
     let redis = "this region's own Redis";
     let nothing = "nothing: it is always so";
     let slow = &context.stats.slowlog;
-    let aof = if local.get("aof_enabled") == Some("1") { "yes" } else { "no" };
+    let aof = if local.get("aof_enabled") == Some("1") {
+        "yes"
+    } else {
+        "no"
+    };
     let timeout = config.idle_timeout.map_or(0, |t| t.as_secs());
     let all = [
         ("appendonly", aof.to_owned(), redis),
         ("bind", config.listen.ip().to_string(), "resp.listen"),
-        ("client-query-buffer-limit", config.query_bytes_max.to_string(), "resp.query_bytes_max"),
+        (
+            "client-query-buffer-limit",
+            config.query_bytes_max.to_string(),
+            "resp.query_bytes_max",
+        ),
         ("cluster-enabled", "no".to_owned(), nothing),
         ("databases", "1".to_owned(), nothing),
         ("hz", "10".to_owned(), nothing),
@@ -47,7 +55,11 @@ async fn settings(context: &Context) -> Vec<Setting> {
         ("maxmemory-policy", own("maxmemory_policy", "noeviction"), redis),
         ("notify-keyspace-events", EVENTS.to_owned(), nothing),
         ("port", config.listen.port().to_string(), "resp.listen"),
-        ("proto-max-bulk-len", config.bulk_bytes_max.to_string(), "resp.bulk_bytes_max"),
+        (
+            "proto-max-bulk-len",
+            config.bulk_bytes_max.to_string(),
+            "resp.bulk_bytes_max",
+        ),
         ("replica-read-only", "yes".to_owned(), nothing),
         ("save", String::new(), redis),
         ("slave-read-only", "yes".to_owned(), nothing),
@@ -56,7 +68,11 @@ async fn settings(context: &Context) -> Vec<Setting> {
         ("tcp-keepalive", "300".to_owned(), nothing),
         ("timeout", timeout.to_string(), "resp.idle_timeout_seconds"),
     ];
-    let setting = |(name, value, decided_by)| Setting { name, value, decided_by };
+    let setting = |(name, value, decided_by)| Setting {
+        name,
+        value,
+        decided_by,
+    };
     all.map(setting).into()
 }
 
@@ -94,7 +110,9 @@ fn set(context: &Context, settings: &[Setting], words: &[Bytes]) -> Value {
         let wanted = lower(name);
         let Some(setting) = settings.iter().find(|s| s.name == wanted) else {
             let name = lossy(name);
-            return error(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"));
+            return error(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            ));
         };
         let refused = if seen.contains(&setting.name) {
             Some("duplicate parameter".to_owned())
@@ -164,12 +182,19 @@ mod tests {
 
     #[test]
     fn patterns_choose_settings_in_any_case() {
-        let all = [setting("maxmemory", "0"), setting("maxmemory-policy", "x"), setting("save", "")];
+        let all = [
+            setting("maxmemory", "0"),
+            setting("maxmemory-policy", "x"),
+            setting("save", ""),
+        ];
         let asked = |pattern: &'static str| match get(&all, &[Bytes::from_static(pattern.as_bytes())]) {
             Value::Map(pairs) => pairs.len(),
             _ => panic!(),
         };
-        assert_eq!((asked("*"), asked("MAX*"), asked("save"), asked("nosuch")), (3, 2, 1, 0));
+        assert_eq!(
+            (asked("*"), asked("MAX*"), asked("save"), asked("nosuch")),
+            (3, 2, 1, 0)
+        );
     }
 
     #[test]
@@ -178,7 +203,11 @@ mod tests {
         let refused = why_not(&setting("maxclients", "7"), b"8").unwrap();
         assert!(refused.contains("resp.clients_max"), "{refused}");
         let events = setting("notify-keyspace-events", EVENTS);
-        assert_eq!(why_not(&events, b"Egx"), None, "Spring writes it in another order");
+        assert_eq!(
+            why_not(&events, b"Egx"),
+            None,
+            "Spring writes it in another order"
+        );
         assert!(why_not(&events, b"KEA").is_some());
         let slow = setting("slowlog-max-len", "128");
         assert_eq!(why_not(&slow, b"10000"), None);

@@ -189,11 +189,16 @@ mod tests {
     }
 
     fn words(words: &[&str]) -> Vec<Bytes> {
-        words.iter().map(|w| Bytes::copy_from_slice(w.as_bytes())).collect()
+        words
+            .iter()
+            .map(|w| Bytes::copy_from_slice(w.as_bytes()))
+            .collect()
     }
 
     fn ids(log: &Slowlog) -> Vec<i64> {
-        let Value::Array(entries) = log.get(usize::MAX) else { panic!() };
+        let Value::Array(entries) = log.get(usize::MAX) else {
+            panic!()
+        };
         let id = |entry: &Value| match entry {
             Value::Array(parts) => match parts[0] {
                 Value::Integer(id) => id,
@@ -228,7 +233,12 @@ mod tests {
         let log = Slowlog::default();
         log.set_threshold(0);
         log.note(Duration::ZERO, &words(&["AUTH", "hunter2"]), address(), "");
-        log.note(Duration::ZERO, &words(&["hello", "3", "auth", "a", "hunter2"]), address(), "");
+        log.note(
+            Duration::ZERO,
+            &words(&["hello", "3", "auth", "a", "hunter2"]),
+            address(),
+            "",
+        );
         assert_eq!(log.count(), 0);
         let many = vec![Bytes::from("x".repeat(130)); 40];
         log.note(Duration::ZERO, &many, address(), "");

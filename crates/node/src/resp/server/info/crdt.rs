@@ -26,13 +26,19 @@ pub(super) async fn write(context: &Context, out: &mut Section<'_>) {
     for status in &statuses {
         let shard = status.shard.0;
         out.line(&format!("crdt_shard{shard}_replica"), status.replica);
-        out.line(&format!("crdt_shard{shard}_version_vector"), vector(&status.vector));
+        out.line(
+            &format!("crdt_shard{shard}_version_vector"),
+            vector(&status.vector),
+        );
     }
     out.line("crdt_log_entries", sum(|s| s.log_entries));
     out.line("crdt_log_bytes", sum(|s| s.log_bytes));
     out.line("crdt_keys", sum(|s| s.keys));
     out.line("crdt_commits", sum(|s| s.batch));
-    out.line("crdt_joining_snapshot", statuses.iter().filter(|s| s.joining).count());
+    out.line(
+        "crdt_joining_snapshot",
+        statuses.iter().filter(|s| s.joining).count(),
+    );
     let counts = doors.metrics.counts();
     out.line("crdt_conflicts", counts.conflicts);
     out.line("crdt_view_repairs", counts.view_repairs);
@@ -75,11 +81,13 @@ async fn peers(context: &Context, statuses: &[ShardStatus], out: &mut Section<'_
 }
 
 fn vector(vector: &VersionVector) -> String {
-    vector.iter().fold(String::new(), |mut text, (replica, sequence)| {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        let _ = write!(text, "{replica}={sequence}");
-        text
-    })
+    vector
+        .iter()
+        .fold(String::new(), |mut text, (replica, sequence)| {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            let _ = write!(text, "{replica}={sequence}");
+            text
+        })
 }

@@ -28,7 +28,8 @@ pub(super) fn load(path: &Path) -> Result<BTreeMap<String, Arc<User>>, ConfigErr
             expected: expected.to_owned(),
         }])
     };
-    let text = std::fs::read_to_string(path).map_err(|e| unusable(e.to_string(), "a file that can be read"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| unusable(e.to_string(), "a file that can be read"))?;
     let table = text
         .parse::<Table>()
         .map_err(|e| unusable(e.to_string(), "a TOML file of [[users]] tables"))?;
@@ -72,7 +73,12 @@ fn parse(mut table: Table) -> Result<BTreeMap<String, Arc<User>>, Vec<Problem>> 
             faults.push(fault(&place, "", shown(&entry), "a table"));
             continue;
         };
-        let Some(user) = (Entry { place, table: entry, faults: &mut faults }).user() else {
+        let Some(user) = (Entry {
+            place,
+            table: entry,
+            faults: &mut faults,
+        })
+        .user() else {
             continue;
         };
         let name = user.name.clone();
@@ -118,8 +124,13 @@ impl Entry<'_> {
         let nopass = self.flag("nopass", false);
         let passwords = self.passwords();
         if nopass == !passwords.is_empty() {
-            let found = if nopass { "both nopass and hashes" } else { "no hash" };
-            let expected = "hashes (`printf %s SECRET | sha256sum`), or `nopass = true` for anybody who gives the name";
+            let found = if nopass {
+                "both nopass and hashes"
+            } else {
+                "no hash"
+            };
+            let expected =
+                "hashes (`printf %s SECRET | sha256sum`), or `nopass = true` for anybody who gives the name";
             self.fault("password_sha256", found.to_owned(), expected);
         }
         let rights = self.rights();

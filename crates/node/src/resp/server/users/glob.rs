@@ -31,7 +31,13 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
 
 /// What is left of the pattern when its first part (not a star) takes the byte.
 fn one(pattern: &[u8], byte: u8, any_case: bool) -> Option<&[u8]> {
-    let same = |a: u8| if any_case { a.eq_ignore_ascii_case(&byte) } else { a == byte };
+    let same = |a: u8| {
+        if any_case {
+            a.eq_ignore_ascii_case(&byte)
+        } else {
+            a == byte
+        }
+    };
     match pattern {
         [] => None,
         [b'?', after @ ..] => Some(after),

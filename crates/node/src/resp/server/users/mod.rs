@@ -118,7 +118,9 @@ impl User {
 
     /// May it name this key?
     pub(crate) fn reaches(&self, key: &[u8]) -> bool {
-        self.keys.iter().any(|p| p == b"*" || glob::matches(p, key, false))
+        self.keys
+            .iter()
+            .any(|p| p == b"*" || glob::matches(p, key, false))
     }
 }
 
@@ -165,7 +167,10 @@ impl Users {
         let given = PasswordHash::of(password);
         let user = self.get(name)?;
         // Every hash is compared, so that the time does not tell which one was right.
-        let known = user.passwords.iter().fold(false, |known, hash| known | hash.is(&given));
+        let known = user
+            .passwords
+            .iter()
+            .fold(false, |known, hash| known | hash.is(&given));
         (user.enabled && (user.nopass || known)).then_some(user)
     }
 

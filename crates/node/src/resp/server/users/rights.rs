@@ -1,7 +1,7 @@
 //! What a command needs, and whether a user has it: Redis's NOPERM errors, word for word.
 
 use cartograph_resp::Value;
-use cartograph_resp::table::CommandInfo;
+use cartograph_resp::table::{ADMINS, CommandInfo, READONLY, WRITE};
 
 use super::User;
 
@@ -21,7 +21,9 @@ pub(crate) enum Need {
     Read,
     Write,
     /// Runs code that may touch keys it does not name: read (and write, unless it is read-only) on every key.
-    Script { writes: bool },
+    Script {
+        writes: bool,
+    },
     Admin,
     /// Removes everything.
     AdminAndWrite,
@@ -70,20 +72,16 @@ pub(crate) fn needed(info: &CommandInfo) -> Need {
         "subscribe" | "psubscribe" | "ssubscribe" | "cartograph.explain" | "memory" => return Need::Read,
         _ => {}
     }
-    if ADMIN.contains(&name) || has_category(info, "@admin") {
+    if ADMIN.contains(&name) || info.acl_categories.has(ADMINS) {
         return Need::Admin;
     }
-    if info.is_write() {
+    if info.flags.has(WRITE) {
         Need::Write
-    } else if info.is_read() {
+    } else if info.flags.has(READONLY) {
         Need::Read
     } else {
         Need::Nothing
     }
-}
-
-fn has_category(info: &CommandInfo, category: &str) -> bool {
-    info.acl_categories.contains(&category)
 }
 
 impl User {
