@@ -117,11 +117,52 @@ pub fn explain(row: &Row) -> Explanation {
     }
 }
 
+/// Explains an element of any key, a cart's or not; `sku` is its name then, and `quantity` what it would be as a line.
+/// `None` for a HyperLogLog's registers, of which only the highest rank is known.
+pub fn explain_element(id: &ElementId, element: &Element) -> Option<LineExplanation> {
+    match element {
+        Element::Number(_) => line(id, element),
+        Element::Member(member) => Some(LineExplanation {
+            sku: String::from_utf8_lossy(&id.name).into_owned(),
+            stored: member
+                .is_present()
+                .then(|| String::from_utf8_lossy(&id.name).into_owned()),
+            quantity: None,
+            writes: member.dots().iter().map(added).collect(),
+            rules: vec!["a member is there while one add of it is that no removal had seen"],
+        }),
+        Element::Ranks(_) => None,
+    }
+}
+
+/// An add of a set's member.
+fn added(dot: &Dot) -> Write {
+    Write {
+        at: At::of(dot),
+        kind: Kind::Add,
+        value: String::new(),
+        hlc_ms: None,
+        outcome: Outcome::Counted,
+        reset_by: None,
+    }
+}
+
+/// What an element shows, whatever its type.
+fn shown(element: &Element) -> Option<show::Text> {
+    show::text(element).or_else(|| {
+        let score = show::score(element)?;
+        Some(show::Text {
+            bytes: score.get().to_string().into_bytes(),
+            saturated: false,
+        })
+    })
+}
+
 fn line(id: &ElementId, element: &Element) -> Option<LineExplanation> {
     let Element::Number(number) = element else {
         return None;
     };
-    let stored = show::text(element);
+    let stored = shown(element);
     let quantity = stored
         .as_ref()
         .and_then(|t| parse_i64(&t.bytes))

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cartograph_crdt::RegionId;
 use cartograph_engine::ShardStatus;
 use cartograph_engine::api::Event;
 use cartograph_store::StoreInfo;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -57,10 +58,22 @@ struct Failed {
     code: &'static str,
 }
 
+/// What INFO tells of the merges, since the node started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Concurrent writes between which a rule decided.
+    pub conflicts: u64,
+    /// Views that were not what their metadata says.
+    pub view_repairs: u64,
+    /// Keys purged after expiring everywhere.
+    pub expired_keys: u64,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Mutex<Registry>,
+    conflicts_seen: AtomicU64,
     /// Regions' names, for labels.
     names: Mutex<BTreeMap<RegionId, String>>,
     requests: Family<Operation, Histogram>,
@@ -126,6 +139,7 @@ impl Metrics {
     pub fn new(region: &str, store: &str) -> Self {
         let metrics = Metrics {
             registry: Mutex::new(Registry::with_prefix("cartograph")),
+            conflicts_seen: AtomicU64::new(0),
             names: Mutex::default(),
             requests: Family::new_with_constructor(seconds as fn() -> Histogram),
             errors: Family::default(),
@@ -371,6 +385,7 @@ impl Metrics {
             }
             Event::Conflict { rule } => {
                 self.conflicts.get_or_create(&Rule { rule }).inc();
+                self.conflicts_seen.fetch_add(1, Ordering::Relaxed);
             }
             Event::ViewRepaired { .. } => {
                 self.view_repairs.inc();
@@ -454,6 +469,21 @@ impl Metrics {
     /// Whether the node takes writes.
     pub fn take_ready(&self, ready: bool) {
         self.ready.set(i64::from(ready));
+    }
+
+    /// What INFO tells of the merges.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            conflicts: self.conflicts_seen.load(Ordering::Relaxed),
+            view_repairs: self.view_repairs.get(),
+            expired_keys: self.expired_keys.get(),
+        }
+    }
+
+    /// Adds what a door counts by itself.
+    pub fn add(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(collector);
     }
 
     /// Everything, as `OpenMetrics` text.

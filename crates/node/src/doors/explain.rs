@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use cartograph_commerce::CartId;
-use cartograph_commerce::explain::{At, Explanation, Kind, LineExplanation, Outcome, Write, explain};
-use cartograph_crdt::RegionId;
+use cartograph_commerce::explain::{
+    At, Explanation, Kind, LineExplanation, Outcome, Write, explain, explain_element,
+};
+use cartograph_crdt::{RegionId, Row, Type};
 use cartograph_engine::conflict::{Conflict, Side};
 use cartograph_replica::{Load, Loaded};
 use serde_json::{Value, json};
@@ -12,18 +14,44 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::{Answered, Call, Doors};
 
+/// The most elements of one key that are explained at once; ask for one by its name where there are more.
+const ELEMENTS_MAX: usize = 1_000;
+
 impl Doors {
+    /// Explains any key, or one of its elements.
+    pub(crate) async fn explain_key(
+        &self,
+        call: &Call,
+        key: &[u8],
+        element: Option<&[u8]>,
+    ) -> Result<Answered<Value>, Failure> {
+        let deadline = self.deadline(call);
+        self.wait_for_session(call, &deadline).await?;
+        let shard = self.shard_of(key)?;
+        let row = shard.inspect(key.to_vec(), true, deadline.left()).await?;
+        let past = self.past_conflicts(shard.shard(), key).await;
+        let names = self.region_names().await;
+        Ok(Answered {
+            value: key_document(key, element, &self.config.region.name, &row, &past, &names),
+            token: self.token(),
+        })
+    }
+
+    async fn past_conflicts(&self, shard: cartograph_crdt::ShardId, key: &[u8]) -> Vec<Conflict> {
+        let load = Load::Conflicts { key: key.to_vec() };
+        match self.store.load(shard, load).await {
+            Ok(Loaded::Conflicts(blobs)) => blobs.iter().filter_map(|b| Conflict::decode(b).ok()).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
     /// Explains a cart.
     pub(crate) async fn explain(&self, call: &Call, id: &CartId) -> Result<Answered<Value>, Failure> {
         let deadline = self.deadline(call);
         self.wait_for_session(call, &deadline).await?;
         let shard = self.shard_of(&id.key())?;
         let row = shard.inspect(id.key(), true, deadline.left()).await?;
-        let load = Load::Conflicts { key: id.key() };
-        let past = match self.store.load(shard.shard(), load).await {
-            Ok(Loaded::Conflicts(blobs)) => blobs.iter().filter_map(|b| Conflict::decode(b).ok()).collect(),
-            Ok(_) | Err(_) => Vec::new(),
-        };
+        let past = self.past_conflicts(shard.shard(), &id.key()).await;
         let names = self.region_names().await;
         Ok(Answered {
             value: document(id, &self.config.region.name, &explain(&row), &past, &names),
@@ -67,6 +95,53 @@ fn document(
         "expires_at_ms": explanation.expires_ms.map(|ms| ms.to_string()),
         "lines": lines,
         "conflicts": conflicts,
+        // Single increments and what was undone and seen by everybody are not kept: this is the live state.
+        "log_reaches_back_to_ms": null,
+    })
+}
+
+/// Any key's document: a cart's, with elements for lines.
+fn key_document(
+    key: &[u8],
+    element: Option<&[u8]>,
+    region: &str,
+    row: &Row,
+    past: &[Conflict],
+    names: &BTreeMap<RegionId, String>,
+) -> Value {
+    let asked = |name: &[u8]| element.is_none_or(|wanted| wanted == name);
+    let (mut elements, mut decided) = (Vec::new(), Vec::new());
+    let (mut left_out, mut registers) = (0_usize, 0_usize);
+    for (id, state) in row.elements().filter(|(id, _)| asked(&id.name)) {
+        let Some(explained) = explain_element(id, state) else {
+            registers += 1;
+            continue;
+        };
+        if elements.len() >= ELEMENTS_MAX {
+            left_out += 1;
+            continue;
+        }
+        decided.extend(conflicts(&explained, names));
+        let mut document = line(&explained, names);
+        if let Some(fields) = document.as_object_mut() {
+            fields.remove("sku");
+            fields.remove("quantity");
+            fields.insert("element".to_owned(), json!(explained.sku));
+            fields.insert("type".to_owned(), json!(id.ty.redis_name()));
+        }
+        elements.push(document);
+    }
+    let concerns = |c: &&Conflict| c.element.as_ref().is_none_or(|id| asked(&id.name));
+    decided.extend(past.iter().filter(concerns).map(|c| remembered(c, names)));
+    json!({
+        "key": String::from_utf8_lossy(key),
+        "region": region,
+        "type": row.shown_type().map(Type::redis_name),
+        "expires_at_ms": row.header.expiry().map(|ms| ms.to_string()),
+        "elements": elements,
+        "elements_left_out": left_out,
+        "hyperloglog_registers": registers,
+        "conflicts": decided,
         // Single increments and what was undone and seen by everybody are not kept: this is the live state.
         "log_reaches_back_to_ms": null,
     })

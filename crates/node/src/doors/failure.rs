@@ -100,6 +100,14 @@ pub(crate) mod kinds {
         Code::ResourceExhausted,
     );
 
+    pub(crate) const NOT_FOR_CLIENTS: Kind =
+        definite("CG-5001", StatusCode::NOT_IMPLEMENTED, Code::Unimplemented);
+    pub(crate) const NOT_SUPPORTED: Kind =
+        definite("CG-5002", StatusCode::NOT_IMPLEMENTED, Code::Unimplemented);
+    pub(crate) const NOT_REPLICATED: Kind =
+        definite("CG-5003", StatusCode::NOT_IMPLEMENTED, Code::Unimplemented);
+    pub(crate) const FLUSH_OFF: Kind = definite("CG-5004", StatusCode::FORBIDDEN, Code::PermissionDenied);
+
     pub(crate) const LATE: Kind = unknown("CG-4001", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded);
     pub(crate) const STOPPED: Kind = unknown("CG-4002", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable);
 }

@@ -51,8 +51,8 @@ impl Context {
     pub(crate) fn new(doors: Arc<Doors>) -> Result<Arc<Context>, NodeError> {
         let config = doors.config.resp.clone();
         Ok(Arc::new(Context {
-            users: Users,
-            audit: Audit,
+            users: Users::open(config.users_file.as_deref())?,
+            audit: Audit::open(config.audit_file.as_deref())?,
             clients: Clients::new(config.clients_max),
             stats: Arc::new(Stats::new()),
             raw: doors.store.raw(),

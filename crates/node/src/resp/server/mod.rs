@@ -1,0 +1,162 @@
+//! What the node answers itself: everything about connections and about the server.
+//!
+//! | file | commands |
+//! |---|---|
+//! | `connection.rs` | PING, ECHO, QUIT, RESET, HELLO, AUTH, SELECT |
+//! | `client.rs` | CLIENT |
+//! | `command.rs`, `table.rs` | COMMAND, in Redis 7's own form |
+//! | `info.rs`, `local.rs` | INFO; what this region's Redis says of itself |
+//! | `settings.rs` | CONFIG |
+//! | `about.rs`, `slowlog.rs` | MEMORY, MODULE, ROLE, TIME, LATENCY, CLUSTER, WAIT; SLOWLOG |
+//! | `acl.rs`, `users/`, `denied.rs`, `audit.rs` | ACL; who may do what; who was refused; who did what |
+//! | `flush.rs` | FLUSHDB, FLUSHALL |
+//! | `cartograph.rs` | CARTOGRAPH.EXPLAIN, REVOKE, TOKEN |
+//! | `refused.rs` | what a Redis does for its administrators and this server does not |
+//! | `kinds.rs` | what the door asks about a command |
+//! | `metrics.rs` | the door's part of /metrics |
+//!
+//! Nothing here closes a connection but QUIT: what is unknown or not supported gets an error that says so, because
+//! clients try optional commands when they connect.
+
+mod about;
+mod acl;
+mod args;
+pub(crate) mod audit;
+mod cartograph;
+mod client;
+mod command;
+mod connection;
+pub(crate) mod denied;
+mod digest;
+mod errors;
+mod flush;
+mod help;
+mod info;
+mod kinds;
+pub(crate) mod local;
+pub(crate) mod metrics;
+mod refused;
+mod settings;
+pub(crate) mod slowlog;
+mod table;
+pub(crate) mod users;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cartograph_resp::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::session::{Asked, Session};
+use errors::{error, unknown_subcommand, wrong_arity};
+pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, passes_without_keys};
+use users::{Need, needed};
+
+/// Starts what runs beside the connections: /metrics knows the door from here on, and the users file is followed.
+pub(crate) fn start(context: &Arc<Context>, stopping: CancellationToken) -> JoinHandle<()> {
+    let collector = metrics::DoorCollector::new(Arc::downgrade(context));
+    context.doors.metrics.add(Box::new(collector));
+    tokio::spawn(users::follow(Arc::clone(context), stopping))
+}
+
+/// Answers a command whose treatment is Connection or Server. Its name and arity were checked.
+pub(crate) async fn answer(context: &Context, session: &mut Session, asked: &Asked<'_>) -> Value {
+    let reply = reply(context, session, asked).await;
+    if is_audited(asked, &reply) {
+        context.audit.note(session, asked.args, &reply);
+    }
+    reply
+}
+
+/// Is it something that somebody may ask about later: an administrator's command, a change for all regions, a failed
+/// AUTH?
+fn is_audited(asked: &Asked<'_>, reply: &Value) -> bool {
+    let failed = matches!(reply, Value::Error(_));
+    match asked.info.name {
+        "auth" => true,
+        "hello" => failed,
+        "cartograph.revoke" => true,
+        _ => matches!(needed(asked.info), Need::Admin | Need::AdminAndWrite),
+    }
+}
+
+async fn reply(context: &Context, session: &mut Session, asked: &Asked<'_>) -> Value {
+    let name = asked.info.name;
+    let (group, sub) = match name.split_once('|') {
+        Some((group, sub)) => (group, Some(sub)),
+        None => (name, None),
+    };
+    let skipped = if sub.is_some() { 2 } else { 1 };
+    let arguments = asked.args.get(skipped..).unwrap_or_default();
+    if let Some(sub) = sub {
+        return in_group(context, session, group, sub, arguments).await;
+    }
+    match (group, arguments) {
+        ("ping", arguments) => connection::ping(arguments),
+        ("echo", [message]) => Value::Bulk(message.clone()),
+        ("quit", _) => {
+            session.closing = true;
+            Value::OK
+        }
+        ("reset", _) => connection::reset(context, session),
+        ("hello", arguments) => connection::hello(context, session, arguments).await,
+        ("auth", arguments) => connection::auth(context, session, arguments),
+        ("select", [index]) => connection::select(index),
+        ("command", []) => command::all(),
+        ("info", sections) => info::answer(context, session, sections).await,
+        ("role", _) => about::role(),
+        ("time", _) => about::time(),
+        ("lastsave", _) => about::last_save(context).await,
+        ("wait" | "waitaof", arguments) => about::wait(group, arguments),
+        ("readonly" | "readwrite" | "asking", _) => about::no_cluster(),
+        ("flushdb" | "flushall", arguments) => flush::answer(context, arguments).await,
+        ("lolwut", _) => {
+            let version = env!("CARGO_PKG_VERSION");
+            Value::Verbatim(format!("Cartograph ver. {version}\n").into())
+        }
+        ("cartograph.explain", arguments) => cartograph::answer(context, session, "explain", arguments).await,
+        ("cartograph.revoke", arguments) => cartograph::answer(context, session, "revoke", arguments).await,
+        ("cartograph.token", arguments) => cartograph::answer(context, session, "token", arguments).await,
+        // A group without its subcommand has come past the check of arity all the same.
+        ("client" | "config" | "acl" | "cluster" | "slowlog" | "latency" | "memory" | "module", _) => {
+            match arguments.first() {
+                Some(given) => unknown_subcommand(group, given),
+                None => wrong_arity(group),
+            }
+        }
+        _ => refused::answer(group, None).unwrap_or_else(|| refused::unknown(name)),
+    }
+}
+
+/// A subcommand, both lower case.
+async fn in_group(
+    context: &Context,
+    session: &mut Session,
+    group: &'static str,
+    sub: &'static str,
+    arguments: &[Bytes],
+) -> Value {
+    // A Redis that is no cluster refuses even CLUSTER HELP.
+    if group == "cluster" {
+        return about::no_cluster();
+    }
+    if sub == "help" {
+        return match cartograph_resp::table::find(group.as_bytes()) {
+            Some(info) => help::of(info),
+            None => error("ERR there is no help"),
+        };
+    }
+    match (group, sub) {
+        ("client", sub) => client::answer(context, session, sub, arguments),
+        ("command", sub) => command::answer(context, sub, arguments),
+        ("config", sub) => settings::answer(context, sub, arguments).await,
+        ("slowlog", sub) => context.stats.slowlog.answer(sub, arguments),
+        ("latency", sub) => about::latency(context, sub, arguments),
+        ("memory", sub) => about::memory(context, sub, arguments).await,
+        ("module", "list") => about::modules(context).await,
+        ("acl", sub) => acl::answer(context, session, sub, arguments),
+        _ => refused::answer(group, Some(sub)).unwrap_or_else(|| refused::unknown(group)),
+    }
+}
