@@ -14,6 +14,7 @@
 
 mod commands;
 mod demo;
+mod differential;
 mod numbers;
 mod plain_redis;
 mod stores;
