@@ -18,4 +18,5 @@ mod demo;
 mod differential;
 mod numbers;
 mod plain_redis;
+mod resp;
 mod stores;
