@@ -53,6 +53,11 @@ impl Bench {
         };
         bench.give(claimed("life"));
         bench.settle();
+        for _ in 0..20 {
+            bench.now.monotonic_ms += 100;
+            bench.give(Input::Tick);
+            bench.settle();
+        }
         bench
     }
 
