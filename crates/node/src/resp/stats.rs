@@ -63,6 +63,8 @@ pub(crate) struct Stats {
     pub(crate) denied: Denied,
     /// What this region's store says of itself.
     pub(crate) local: Local,
+    /// What waits to be dropped, and when it was counted.
+    pub(crate) garbage: Mutex<Option<(Duration, usize)>>,
 }
 
 /// Counts at one time, and the rates up to then.
@@ -110,6 +112,7 @@ impl Stats {
             slowlog: Slowlog::default(),
             denied: Denied::default(),
             local: Local::default(),
+            garbage: Mutex::default(),
         }
     }
 
