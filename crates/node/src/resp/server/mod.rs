@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::session::{Asked, Session};
 use errors::{error, unknown_subcommand, wrong_arity};
-pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, passes_without_keys};
+pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, note_refused, passes_without_keys, refused};
 use users::{Need, needed};
 
 /// How often the store is asked how it fares.
