@@ -14,6 +14,7 @@ pub mod frame;
 mod inline;
 mod number;
 pub mod request;
+pub mod table;
 pub mod value;
 
 pub use error::ProtocolError;

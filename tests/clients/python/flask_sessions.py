@@ -37,7 +37,12 @@ if __name__ == "__main__":
     check("second request", here.get("/add/hat").text, "mug,hat")
     cookie = here.get_cookie("session")
     there.set_cookie("session", cookie.value)
-    eventually("session", lambda: there.get("/cart").text, "mug,hat")
+    # Flask-Session writes the session with every request, reading ones too: the last request of all wins as a whole.
+    # So the other region is asked only once it has what was written here.
+    key = "session:" + cookie.value
+    first, second = (redis.Redis(host=at[0], port=int(at[1])) for at in (A, B))
+    eventually("what is kept", lambda: second.get(key) == first.get(key))
+    check("session in the other region", there.get("/cart").text, "mug,hat")
     here.get("/logout")
     check("after logout", here.get("/cart").text, "")
     sys.exit(0)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use cartograph_engine::api::Request as ShardRequest;
 use cartograph_replica::commit::{HASH_SLOTS, hash_slot};
-use cartograph_resp::table::{self, CommandInfo, Treatment};
+use cartograph_resp::table::{self, CommandInfo, Group, Treatment};
 use cartograph_resp::{Request, Value};
 use cartograph_store::raw::Repeat;
 use xxhash_rust::xxh3::xxh3_64;
@@ -138,7 +138,7 @@ impl Connection {
             .context
             .resolve(&request.args)
             .map_err(|refused| (None, refused))?;
-        if !arity_fits(info, request.args.len()) {
+        if !info.accepts(request.args.len()) {
             let text = format!("ERR wrong number of arguments for '{}' command", info.name);
             return Err((Some(info), error(text)));
         }
@@ -229,7 +229,7 @@ impl Connection {
 
     /// What a command is in this form: some only write with an option.
     pub(super) fn treatment(&self, incoming: &Incoming) -> Treatment {
-        table::treatment(incoming.info, &incoming.request.args)
+        incoming.info.treatment_of(&incoming.request.args)
     }
 
     /// The node's own answer.
@@ -297,7 +297,7 @@ impl Connection {
         let Some(raw) = &self.worker.context.raw else {
             return self.refuse(&incoming, no_redis());
         };
-        if incoming.info.is_script() && !raw.scripts_allowed() {
+        if incoming.info.group == Group::Scripting && !raw.scripts_allowed() {
             let text = "ERR scripts are off: this region's Redis does not let the node make a user for them (ACL SETUSER), \
                         so that they could reach the node's own data";
             return self.refuse(&incoming, error(text));
@@ -411,15 +411,6 @@ impl Connection {
             found = Some(shard);
         }
         Ok(found.unwrap_or(0))
-    }
-}
-
-fn arity_fits(info: &CommandInfo, words: usize) -> bool {
-    let words = i32::try_from(words).unwrap_or(i32::MAX);
-    if info.arity < 0 {
-        words >= -info.arity
-    } else {
-        words == info.arity
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cartograph_engine::CommandError;
+use cartograph_engine::{CommandError, Reply};
 use cartograph_engine::api::{Done, RequestError};
 use cartograph_resp::{Protocol, Value};
 use cartograph_store::raw::RawError;
@@ -100,15 +100,17 @@ fn one_line(text: String) -> String {
 
 /// A shard's result in the form of its command.
 pub(super) fn shown(result: Result<Done, RequestError>, form: Form, protocol: Protocol) -> Value {
-    let done = match result {
-        Ok(done) => done,
-        Err(refused) => return of_request(&refused),
+    let replies = match (result, &form) {
+        (Ok(done), _) => done.replies,
+        // A transaction of one command: it ran, and was refused.
+        (Err(RequestError::Refused(refused)), Form::Transaction(_)) => vec![Reply::Error(refused)],
+        (Err(refused), _) => return of_request(&refused),
     };
     match form {
-        Form::One(shape) => match done.replies.into_iter().next() {
+        Form::One(shape) => match replies.into_iter().next() {
             Some(reply) => commands::shape(reply, &shape, protocol),
             None => error("ERR the shard gave no reply"),
         },
-        Form::Transaction(plan) => plan.show(done.replies, protocol),
+        Form::Transaction(plan) => plan.show(replies, protocol),
     }
 }

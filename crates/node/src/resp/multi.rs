@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use cartograph_engine::api::Request as ShardRequest;
 use cartograph_engine::{Command, Reply};
-use cartograph_resp::table::Treatment;
+use cartograph_resp::table::{NO_MULTI, Treatment};
 use cartograph_resp::{Delimiter, Value};
 use cartograph_store::raw::Repeat;
 
@@ -104,7 +104,7 @@ impl Connection {
 
     /// What can be told before the transaction runs.
     fn why_not_queued(&self, incoming: &Incoming) -> Option<Value> {
-        if incoming.info.no_multi() {
+        if incoming.info.flags.has(NO_MULTI) {
             return Some(error("ERR Command not allowed inside a transaction"));
         }
         match self.treatment(incoming) {
