@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
 mod laws;
+mod pages;
 mod steps;
 mod tidy;
 mod tools;
@@ -34,6 +35,8 @@ enum Command {
     Check,
     /// House rules that no compiler checks: crate graph, lengths, error pages, links.
     Tidy,
+    /// Writes the pages that are made from tables in code: docs/commands.md. `tidy` says when one is out of date.
+    Docs,
     /// The property tests of the pure crates at length, in optimised code with overflow checks.
     Laws(laws::Options),
 }
@@ -73,6 +76,12 @@ fn run(cli: &Cli) -> Result<bool> {
             }
             println!("tidy: {}", tidy::verdict(&problems));
             Ok(problems.is_empty())
+        }
+        Command::Docs => {
+            for path in pages::write(&root)? {
+                println!("{path}");
+            }
+            Ok(true)
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
     }

@@ -13,9 +13,11 @@
 //! | `lints` | a pure crate's clippy.toml repeats the root's |
 //! | `codes` | every error code has a page, every page a code |
 //! | `docs` | one title a document, links that resolve |
+//! | `generated` | pages made from tables in code are up to date |
 
 mod codes;
 mod docs;
+mod generated;
 mod graph;
 mod lengths;
 mod lints;
@@ -29,7 +31,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-/// Crates that know nothing of sockets, clocks, entropy or tasks. `resp` is to come.
+/// Crates that know nothing of sockets, clocks, entropy or tasks.
 const PURE: &[&str] = &["crdt", "resp", "replica", "engine", "commerce"];
 
 /// One broken rule at one place.
@@ -187,6 +189,7 @@ pub(crate) fn run(sh: &Shell, root: &Path) -> Result<Vec<Problem>> {
     problems.extend(lints::check(&tree));
     problems.extend(codes::check(&tree));
     problems.extend(docs::check(&tree));
+    problems.extend(generated::check(&tree));
     problems.sort();
     Ok(problems)
 }
