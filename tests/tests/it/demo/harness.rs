@@ -78,6 +78,7 @@ pub(crate) struct Demo {
 pub(crate) struct Region {
     pub(crate) name: String,
     pub(crate) http: u16,
+    pub(crate) resp: u16,
     redis: Option<u16>,
 }
 
@@ -176,6 +177,7 @@ impl Demo {
         let region = |r: &Value| Region {
             name: r["name"].as_str().unwrap().to_owned(),
             http: port(&r["ports"]["http"]).unwrap(),
+            resp: port(&r["ports"]["resp"]).unwrap(),
             redis: port(&r["ports"]["redis"]),
         };
         self.regions = list.as_array().unwrap().iter().map(region).collect();
