@@ -3,8 +3,6 @@
 use super::flags::{ADMIN, CONNECTION, FAST, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE};
 use super::{CommandInfo, Group};
 
-const NO_CLUSTER: &str = "this is no Redis Cluster; one address has every key";
-
 pub(super) static COMMANDS: &[CommandInfo] = &[
     CommandInfo::new(
         "asking",

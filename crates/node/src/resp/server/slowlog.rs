@@ -174,12 +174,10 @@ mod tests {
         let Value::Array(entries) = log.get(usize::MAX) else {
             panic!()
         };
-        let id = |entry: &Value| match entry {
-            Value::Array(parts) => match parts[0] {
-                Value::Integer(id) => id,
-                _ => panic!(),
-            },
-            _ => panic!(),
+        let id = |entry: &Value| {
+            let Value::Array(parts) = entry else { panic!() };
+            let Value::Integer(id) = parts[0] else { panic!() };
+            id
         };
         entries.iter().map(id).collect()
     }

@@ -192,22 +192,20 @@ impl Entry<'_> {
 
     /// The texts of a list; `None` where there is none.
     fn texts(&mut self, key: &str, expected: &str) -> Option<Vec<String>> {
-        match self.table.remove(key)? {
-            Value::Array(values) => {
-                let mut texts = Vec::with_capacity(values.len());
-                for value in values {
-                    match value {
-                        Value::String(text) => texts.push(text),
-                        other => self.fault(key, shown(&other), expected),
-                    }
-                }
-                Some(texts)
-            }
-            other => {
-                self.fault(key, shown(&other), expected);
-                None
+        let value = self.table.remove(key)?;
+        let Value::Array(values) = value else {
+            self.fault(key, shown(&value), expected);
+            return None;
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            if let Value::String(text) = value {
+                texts.push(text);
+            } else {
+                self.fault(key, shown(&value), expected);
             }
         }
+        Some(texts)
     }
 
     fn passwords(&mut self) -> Vec<PasswordHash> {
