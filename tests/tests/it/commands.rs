@@ -171,6 +171,7 @@ fn plain(reply: Reply) -> Plain {
         Reply::Array(items) => Plain::Array(items.into_iter().map(plain).collect()),
         Reply::Simple(text) => Plain::Status(text.to_owned()),
         Reply::Error(error) => Plain::Error(error.to_string()),
+        Reply::Stamps(_) => Plain::Error("stamps are no reply of Redis's".to_owned()),
     }
 }
 

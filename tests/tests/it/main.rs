@@ -15,6 +15,8 @@
 mod command_table;
 mod commands;
 mod demo;
+mod differential;
 mod numbers;
 mod plain_redis;
+mod resp;
 mod stores;

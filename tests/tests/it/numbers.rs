@@ -67,7 +67,7 @@ fn long_double_sum(old: Option<&[u8]>, by: &[u8]) -> Option<String> {
 
 /// Whether our answer is that of Redis, save that we refuse to leave the range of 64-bit integers.
 fn same_increment(case: &Case, ours: Result<FloatIncrement, FloatError>, theirs: &Reply) -> Result<()> {
-    let (old, by) = (case.0.as_deref(), case.1.as_slice());
+    let old = case.0.as_deref();
     match (ours, theirs) {
         (Ok(ours), Reply::Bulk(Some(theirs))) => {
             ensure!(

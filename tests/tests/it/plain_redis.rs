@@ -62,6 +62,11 @@ impl PlainRedis {
         Ok(Err(so_far))
     }
 
+    /// Where it listens, on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A connection of its own.
     pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::to(self.port)

@@ -30,7 +30,10 @@ const CRATES: &[(&str, &[&str])] = &[
         &["crdt", "resp", "replica", "engine", "commerce", "proto", "store"],
     ),
     ("cartograph", &["node", "resp"]),
-    ("tests", &["crdt", "resp", "replica", "engine", "store", "proto"]),
+    (
+        "tests",
+        &["crdt", "resp", "replica", "engine", "store", "proto", "node"],
+    ),
     // The pages that are made from tables in code.
     ("xtask", &["resp"]),
 ];

@@ -53,6 +53,8 @@ pub enum Read {
         wrong_type: CommandError,
         /// The reply when a key is not there; `None` goes on.
         absent: Option<Box<Reply>>,
+        /// A member of a sorted set that must be there as well (GEOSEARCH FROMMEMBER).
+        place: Option<Vec<u8>>,
         error: CommandError,
     },
     /// PEXPIRETIME: -2 absent, -1 no expiry.

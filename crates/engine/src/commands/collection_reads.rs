@@ -141,25 +141,24 @@ pub(super) fn srandmember(w: &mut Writer<'_>, key: &[u8], count: Option<i64>) ->
     })
 }
 
-/// What a command with a bad argument finds out first.
+/// What a command with a bad argument finds out first: a reply, or that it is the argument's turn.
 pub(super) fn refuse(
     w: &mut Writer<'_>,
     keys: &[Key],
     types: &[Type],
     wrong_type: &CommandError,
     absent: Option<&Reply>,
-    error: &CommandError,
-) -> Result<Reply, Stop> {
+) -> Result<Option<Reply>, Stop> {
     for key in keys {
         match (w.look(key)?, absent) {
             (Some(shown), _) if !types.is_empty() && !types.contains(&shown.ty) => {
                 return Err(wrong_type.clone().into());
             }
-            (None, Some(reply)) => return Ok(reply.clone()),
+            (None, Some(reply)) => return Ok(Some(reply.clone())),
             (Some(_), _) | (None, None) => {}
         }
     }
-    Err(error.clone().into())
+    Ok(None)
 }
 
 /// HSCAN, SSCAN and ZSCAN: everything that matches, names with values or scores in turn.

@@ -130,8 +130,17 @@ fn read(command: &Read, w: &mut Writer<'_>) -> Result<Reply, Stop> {
             types,
             wrong_type,
             absent,
+            place,
             error,
-        } => collection_reads::refuse(w, keys, types, wrong_type, absent.as_deref(), error),
+        } => {
+            if let Some(reply) = collection_reads::refuse(w, keys, types, wrong_type, absent.as_deref())? {
+                return Ok(reply);
+            }
+            if let (Some(member), [key, ..]) = (place, keys.as_slice()) {
+                places::refuse_absent(w, key, member)?;
+            }
+            Err(error.clone().into())
+        }
         Read::PExpireTime { key } => keys::pexpiretime(w, key),
         Read::MGet { keys } => text_reads::mget(w, keys),
         Read::StrLen { key } => text_reads::strlen(w, key),

@@ -1,10 +1,10 @@
 //! Geo: places are sorted-set members, their scores geohashes.
 
-use cartograph_crdt::Type;
+use cartograph_crdt::{ElementId, Type};
 
 use super::sorted_set_operations::become_sorted_set;
 use super::sorted_set_reads::scores;
-use super::sorted_sets::{Ranked, ranked};
+use super::sorted_sets::{Ranked, ranked, score};
 use crate::command::Reply;
 use crate::error::CommandError;
 use crate::geo::{self, Centre, Order, Position, Query};
@@ -52,6 +52,15 @@ fn search(w: &mut Writer<'_>, key: &[u8], query: &Query) -> Result<Vec<Found>, S
         found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
     }
     Ok(found)
+}
+
+/// Refuses when the key is there and the member is not.
+pub(super) fn refuse_absent(w: &mut Writer<'_>, key: &[u8], member: &[u8]) -> Result<(), Stop> {
+    let shown = w.look_typed(key, Type::SortedSet)?;
+    if shown.is_some() && score(w, key, shown, &ElementId::scored(member))?.is_none() {
+        return Err(CommandError::NoSuchPlace.into());
+    }
+    Ok(())
 }
 
 /// GEOSEARCH: for each place its member, distance, score, longitude and latitude.

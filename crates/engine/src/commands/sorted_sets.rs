@@ -15,6 +15,11 @@ use crate::writer::{Shown, Stop, Writer};
 /// A member with its score before it.
 pub(super) type Ranked = (f64, Vec<u8>);
 
+/// A score as Redis reads it back: of a small sorted set, without the sign of a zero.
+fn read(score: Score) -> f64 {
+    score.get() + 0.0
+}
+
 pub(super) fn score(
     w: &mut Writer<'_>,
     key: &[u8],
@@ -24,7 +29,7 @@ pub(super) fn score(
     if shown.is_none() {
         return Ok(None);
     }
-    Ok(w.element(key, id)?.and_then(show::score).map(Score::get))
+    Ok(w.element(key, id)?.and_then(show::score).map(read))
 }
 
 /// All members with their scores, ascending by score, then by member.
@@ -33,7 +38,7 @@ pub(super) fn ranked(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<Ranked>, Stop
         return Ok(Vec::new());
     }
     let live = w.whole(key)?.live(Type::SortedSet);
-    let all = live.filter_map(|(id, e)| Some((show::score(e)?.get(), id.name.clone())));
+    let all = live.filter_map(|(id, e)| Some((read(show::score(e)?), id.name.clone())));
     Ok(in_order(all.collect()))
 }
 
@@ -146,18 +151,15 @@ pub(super) fn zincrby(
         return Ok(Reply::Nil);
     }
     w.ready(key, shown, Type::SortedSet)?;
-    if is_negative_zero(by) && old.is_none_or(is_negative_zero) {
+    if is_negative_zero(by) && old.is_none() {
         // A sum has no negative zero: it is written, which is all that this increment could do.
-        w.assign(
-            key,
-            id.clone(),
-            Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?),
-        )?;
-    } else {
-        w.increment(key, id.clone(), delta)?;
+        w.assign(key, id, Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?))?;
+        return Ok(Reply::Double(by));
     }
-    let now = w.element(key, &id)?.and_then(show::score);
-    Ok(now.map_or(Reply::Nil, |score| Reply::Double(score.get())))
+    w.increment(key, id, delta)?;
+    // Redis's own sum of the two doubles. Where several regions' digits go past what is shown, the exact sum can be
+    // shown with another last digit.
+    Ok(Reply::Double(new))
 }
 
 fn is_negative_zero(score: f64) -> bool {

@@ -79,7 +79,7 @@ pub(crate) struct Region {
     pub(crate) name: String,
     pub(crate) http: u16,
     pub(crate) resp: u16,
-    redis: Option<u16>,
+    pub(crate) redis: Option<u16>,
 }
 
 /// Ports that no other test process has, for as long as the file lives.
@@ -185,10 +185,15 @@ impl Demo {
 
     /// Starts every node anew with one more limit in its settings.
     pub(crate) async fn limit(&self, setting: &str) {
+        self.settings(&format!("[limits]\n{setting}")).await;
+    }
+
+    /// Starts every node anew with more settings.
+    pub(crate) async fn settings(&self, more: &str) {
         for (number, region) in self.regions.iter().enumerate() {
             let file = self.dir.path().join("data").join(&region.name).join("node.toml");
             let settings = fs::read_to_string(&file).unwrap();
-            fs::write(&file, format!("{settings}\n[limits]\n{setting}\n")).unwrap();
+            fs::write(&file, format!("{settings}\n{more}\n")).unwrap();
             self.act(number, "kill").await;
             self.act(number, "start").await;
         }

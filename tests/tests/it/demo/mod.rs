@@ -7,7 +7,7 @@ mod bad_input;
 mod crashes;
 mod damage;
 mod embedded;
-mod harness;
+pub(crate) mod harness;
 mod http;
 mod load;
 mod log_cap;

@@ -60,8 +60,7 @@ pub(super) fn at_least(arg: &Bytes, min: i64, otherwise: &str) -> Result<u64, Va
 
 /// A count that is not negative.
 pub(super) fn count(arg: &Bytes) -> Result<u64, Value> {
-    let number = integer(arg)?;
-    u64::try_from(number).map_err(|_| error("value is out of range, must be positive"))
+    at_least(arg, 0, "value is out of range, must be positive")
 }
 
 /// A count of random elements: negative ones repeat them.

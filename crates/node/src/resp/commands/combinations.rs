@@ -57,6 +57,7 @@ fn refuse(keys: Vec<Key>, error: CommandError) -> Command {
         types: &[Type::Set, Type::SortedSet],
         wrong_type: CommandError::WrongType,
         absent: None,
+        place: None,
         error,
     })
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use cartograph_crdt::Type;
-use cartograph_engine::Command;
 use cartograph_engine::command::Read;
+use cartograph_engine::number::parse_i64;
+use cartograph_engine::{Command, CommandError, Reply};
 use cartograph_resp::Value;
 
 use super::args::{all, arity, bytes, error, integer, is, pairs, random_count, syntax};
@@ -100,35 +101,63 @@ pub(super) fn random(count: &Bytes, rest: &[Bytes], with: &str) -> std::result::
     }
 }
 
-/// HSCAN, SSCAN and ZSCAN: everything is one page, so any cursor but 0 is past the end.
+/// What C reads as an unsigned number, sign and all.
+fn check_cursor(cursor: &Bytes) -> std::result::Result<(), Value> {
+    let digits = match cursor.split_first() {
+        Some((b'-' | b'+', digits)) if !digits.is_empty() => digits,
+        Some(_) | None => cursor.as_ref(),
+    };
+    let number = digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.map(|_| ()).ok_or_else(|| error("invalid cursor"))
+}
+
+/// HSCAN, SSCAN and ZSCAN: everything is one page, whatever the cursor, as of a small key in Redis.
 pub(super) fn scan(
     key: &Bytes,
     cursor: &Bytes,
     options: &[Bytes],
     ty: Type,
 ) -> std::result::Result<Parsed, Value> {
-    let cursor = std::str::from_utf8(cursor)
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
-    let cursor = cursor.ok_or_else(|| error("invalid cursor"))?;
-    let mut pattern = (cursor != 0).then(|| b"[^\x00-\xff]".to_vec());
+    check_cursor(cursor)?;
+    let ty_only: &'static [Type] = match ty {
+        Type::Hash => &[Type::Hash],
+        Type::Set => &[Type::Set],
+        Type::String | Type::SortedSet | Type::HyperLogLog => &[Type::SortedSet],
+    };
+    let read = match scan_options(options) {
+        Ok(pattern) => Read::Scan {
+            key: bytes(key),
+            ty,
+            pattern,
+        },
+        Err(error) => Read::Refuse {
+            keys: vec![bytes(key)],
+            types: ty_only,
+            wrong_type: CommandError::WrongType,
+            absent: Some(Box::new(Reply::Array(Vec::new()))),
+            place: None,
+            error,
+        },
+    };
+    Ok(Parsed::shaped_read(read, Shape::Page))
+}
+
+/// Options are read only when the key is there.
+fn scan_options(options: &[Bytes]) -> std::result::Result<Option<Vec<u8>>, CommandError> {
+    let mut pattern = None;
     for option in options.chunks(2) {
         match option {
             [word, count] if is(word, "count") => {
-                if integer(count)? < 1 {
-                    return Err(syntax());
+                if parse_i64(count).ok_or(CommandError::NotAnInteger)? < 1 {
+                    return Err(CommandError::Syntax);
                 }
             }
-            [word, glob] if is(word, "match") => {
-                pattern = pattern.filter(|_| cursor != 0).or_else(|| Some(bytes(glob)))
-            }
-            _ => return Err(syntax()),
+            [word, glob] if is(word, "match") => pattern = Some(bytes(glob)),
+            _ => return Err(CommandError::Syntax),
         }
     }
-    let read = Read::Scan {
-        key: bytes(key),
-        ty,
-        pattern,
-    };
-    Ok(Parsed::shaped_read(read, Shape::Page))
+    Ok(pattern)
 }

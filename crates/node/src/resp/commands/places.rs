@@ -100,6 +100,18 @@ enum Problem {
     OffTheMap(Position),
 }
 
+impl Problem {
+    fn error(&self) -> CommandError {
+        match self {
+            Problem::Refused(error) => error.clone(),
+            Problem::OffTheMap(Position { longitude, latitude }) => CommandError::Domain {
+                code: "off_the_map",
+                message: format!("invalid longitude,latitude pair {longitude:.6},{latitude:.6}"),
+            },
+        }
+    }
+}
+
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         Problem::Refused(error)
@@ -177,6 +189,8 @@ struct Options {
     any: bool,
     store: Option<Vec<u8>>,
     distances: bool,
+    /// A refused search's reply when the key is not there, where that is another.
+    without_key: Option<Reply>,
 }
 
 impl Options {
@@ -235,31 +249,30 @@ impl Options {
 }
 
 /// The key's type is looked at before any of the words.
-fn refuse(key: &Bytes, absent: Option<Reply>, found: Problem) -> Parsed {
-    let error = match found {
-        Problem::Refused(error) => error,
-        Problem::OffTheMap(Position { longitude, latitude }) => CommandError::Domain {
-            code: "off_the_map",
-            message: format!("invalid longitude,latitude pair {longitude:.6},{latitude:.6}"),
-        },
-    };
+fn refuse(key: &Bytes, options: Options, found: &Problem) -> Parsed {
     Parsed::read(Read::Refuse {
         keys: vec![bytes(key)],
         types: &[Type::SortedSet],
         wrong_type: CommandError::WrongType,
-        absent: absent.map(Box::new),
-        error,
+        absent: options.without_key.map(Box::new),
+        place: match options.centre {
+            Some(Centre::Member(member)) => Some(member),
+            Some(Centre::Position(_)) | None => None,
+        },
+        error: found.error(),
     })
 }
 
 /// GEORADIUS and its kin.
 fn radius(name: &str, key: &Bytes, args: &[Bytes]) -> Parsed {
-    radius_of(name, key, args).unwrap_or_else(|found| refuse(key, None, found))
+    let mut options = Options::default();
+    let parsed = radius_of(name, key, args, &mut options);
+    parsed.unwrap_or_else(|found| refuse(key, options, &found))
 }
 
-fn radius_of(name: &str, key: &Bytes, args: &[Bytes]) -> Outcome<Parsed> {
+fn radius_of(name: &str, key: &Bytes, args: &[Bytes], options: &mut Options) -> Outcome<Parsed> {
     let may_store = !name.ends_with("_ro");
-    let (centre, radius, unit, mut rest) = match args {
+    let (centre, radius, unit, rest) = match args {
         [_, member, radius, unit, rest @ ..] if name.starts_with("georadiusbymember") => {
             (Centre::Member(bytes(member)), radius, unit, rest)
         }
@@ -268,8 +281,21 @@ fn radius_of(name: &str, key: &Bytes, args: &[Bytes]) -> Outcome<Parsed> {
         }
         _ => return Err(CommandError::Syntax.into()),
     };
-    let (area, metres) = circle(radius, unit)?;
-    let mut options = Options::default();
+    options.centre = Some(centre.clone());
+    let circle = circle(radius, unit);
+    if circle.is_err() && matches!(centre, Centre::Member(_)) {
+        // Without the key the radius is not even read.
+        let words = radius_options(rest, may_store, &mut Options::default());
+        options.without_key =
+            Some(words.map_or_else(|found| Reply::Error(found.error()), |()| Reply::Array(Vec::new())));
+    }
+    let (area, metres) = circle?;
+    radius_options(rest, may_store, options)?;
+    Ok(std::mem::take(options).command(key, metres, centre, area))
+}
+
+/// What comes after the radius.
+fn radius_options(mut rest: &[Bytes], may_store: bool, options: &mut Options) -> Outcome<()> {
     while let [word, after @ ..] = rest {
         if let Some(after) = options.common(word, after)? {
             rest = after;
@@ -292,19 +318,21 @@ fn radius_of(name: &str, key: &Bytes, args: &[Bytes]) -> Outcome<Parsed> {
     if options.any && options.count.is_none() {
         return Err(problem("the ANY argument requires COUNT argument"));
     }
-    Ok(options.command(key, metres, centre, area))
+    Ok(())
 }
 
 /// GEOSEARCH and GEOSEARCHSTORE.
 fn search(name: &str, key: &Bytes, to: Option<&Bytes>, options: &[Bytes]) -> Parsed {
-    search_of(name, key, to, options).unwrap_or_else(|found| refuse(key, None, found))
-}
-
-fn search_of(name: &str, key: &Bytes, to: Option<&Bytes>, mut rest: &[Bytes]) -> Outcome<Parsed> {
-    let mut options = Options {
+    let mut read = Options {
         store: to.map(bytes),
         ..Options::default()
     };
+    let parsed = search_of(name, key, options, &mut read);
+    parsed.unwrap_or_else(|found| refuse(key, read, &found))
+}
+
+fn search_of(name: &str, key: &Bytes, mut rest: &[Bytes], options: &mut Options) -> Outcome<Parsed> {
+    let stores = options.store.is_some();
     while let [word, after @ ..] = rest {
         if let Some(after) = options.common(word, after)? {
             rest = after;
@@ -333,19 +361,19 @@ fn search_of(name: &str, key: &Bytes, to: Option<&Bytes>, mut rest: &[Bytes]) ->
                 options.area = Some(rectangle(width, height, unit)?);
                 after
             }
-            (b"storedist", after) if to.is_some() => {
+            (b"storedist", after) if stores => {
                 options.distances = true;
                 after
             }
             _ => return Err(CommandError::Syntax.into()),
         };
     }
-    if to.is_some() && (options.distance || options.hash || options.coordinates) {
+    if stores && (options.distance || options.hash || options.coordinates) {
         return Err(problem(
             "GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
         ));
     }
-    let Some(centre) = options.centre.take() else {
+    let Some(centre) = options.centre.clone() else {
         return Err(needs("FROMMEMBER or FROMLONLAT can be specified", name));
     };
     let Some((area, metres)) = options.area.take() else {
@@ -354,7 +382,7 @@ fn search_of(name: &str, key: &Bytes, to: Option<&Bytes>, mut rest: &[Bytes]) ->
     if options.any && options.count.is_none() {
         return Err(problem("the ANY argument requires COUNT argument"));
     }
-    Ok(options.command(key, metres, centre, area))
+    Ok(std::mem::take(options).command(key, metres, centre, area))
 }
 
 fn needs(what: &str, name: &str) -> Problem {

@@ -114,15 +114,15 @@ fn range(form: &Form, min: &Bytes, max: &Bytes, mut options: &[Bytes]) -> Outcom
                 limit = Some((integer(offset)?, integer(count)?));
                 after
             }
-            (b"rev", after) if form.reverse.is_none() => {
+            (b"rev", after) if reverse.is_none() => {
                 reverse = Some(true);
                 after
             }
-            (b"bylex", after) if form.by.is_none() => {
+            (b"bylex", after) if by.is_none() => {
                 by = Some(By::Member);
                 after
             }
-            (b"byscore", after) if form.by.is_none() => {
+            (b"byscore", after) if by.is_none() => {
                 by = Some(By::Score);
                 after
             }

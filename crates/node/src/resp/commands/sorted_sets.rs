@@ -86,9 +86,14 @@ pub(super) fn timeout(arg: &Bytes) -> std::result::Result<Option<Duration>, Valu
     if ms < 0.0 {
         return Err(error("timeout is negative"));
     }
+    // What does not fit 64 bits comes out of Redis's cast as a negative number.
     let duration = Duration::try_from_secs_f64(ms / 1_000.0).ok();
-    let in_range = duration.filter(|d| i64::try_from(d.as_millis()).is_ok_and(|ms| ms < i64::MAX / 2));
-    let duration = in_range.ok_or_else(|| error("timeout is out of range"))?;
+    let fits = duration.filter(|d| i64::try_from(d.as_millis()).is_ok());
+    let duration = fits.ok_or_else(|| error("timeout is negative"))?;
+    // The instant must fit as well, until the year 2286.
+    if duration.as_millis() > (i64::MAX - 10_000_000_000_000).unsigned_abs().into() {
+        return Err(error("timeout is out of range"));
+    }
     Ok((!duration.is_zero()).then_some(duration))
 }
 

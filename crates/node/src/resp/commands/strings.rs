@@ -163,6 +163,7 @@ pub(super) fn refuse_string(key: &Bytes, absent: Option<Reply>, error: CommandEr
         types: &[Type::String, Type::HyperLogLog],
         wrong_type: CommandError::WrongType,
         absent: absent.map(Box::new),
+        place: None,
         error,
     })
 }
@@ -192,6 +193,7 @@ fn lcs(a: &Bytes, b: &Bytes, options: &[Bytes]) -> Parsed {
             types: &[Type::String, Type::HyperLogLog],
             wrong_type: CommandError::LcsNotStrings,
             absent: None,
+            place: None,
             error,
         }),
     }
