@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::BytesMut;
 use cartograph_node::Node;
 use cartograph_node::config::{Config, StoreKind};
-use cartograph_resp::{Protocol, Value, encode_command};
+use cartograph_resp::{Value, encode_command};
 use cartograph_store::launcher::{self, PrivateServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -123,7 +123,7 @@ impl Entry<'_> {
         let enabled = self.flag("enabled", true);
         let nopass = self.flag("nopass", false);
         let passwords = self.passwords();
-        if nopass == !passwords.is_empty() {
+        if nopass != passwords.is_empty() {
             let found = if nopass {
                 "both nopass and hashes"
             } else {
@@ -259,7 +259,11 @@ mod tests {
     const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     fn shown_all(faults: &[Problem]) -> String {
-        faults.iter().map(|f| format!("{f}\n")).collect()
+        faults
+            .iter()
+            .map(Problem::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn read(text: &str) -> Result<BTreeMap<String, Arc<User>>, Vec<Problem>> {
