@@ -131,6 +131,8 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, NodeError> {
             redis.metadata_db = *metadata_db;
             redis.durability = config.store.durability;
             redis.fsync_always = config.store.appendfsync_always;
+            let local = config.resp.local_prefixes.iter();
+            redis.local_prefixes = local.map(|p| String::from_utf8_lossy(p).into_owned()).collect();
             Arc::new(RedisStore::new(redis)?)
         }
         StoreKind::Embedded { path } => {

@@ -129,7 +129,7 @@ fn classes(source: &mut Source) -> Vec<Vec<u8>> {
 
 fn check_prefix(entry: &mut Source, prefix: &str, is_local: Option<bool>, local: &[Vec<u8>]) {
     let bytes = prefix.as_bytes();
-    if bytes.len() > PREFIX_BYTES_MAX || bytes.iter().any(|b| b.is_ascii_control()) {
+    if bytes.len() > PREFIX_BYTES_MAX || bytes.iter().any(u8::is_ascii_control) {
         let expected = format!("1 to {PREFIX_BYTES_MAX} bytes without control characters");
         entry.problem("prefix", &format!("{prefix:?}"), &expected);
     }

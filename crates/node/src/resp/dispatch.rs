@@ -168,6 +168,7 @@ impl Connection {
                 stats
                     .rights_refused
                     .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                server::note_refused(&self.worker.context, &self.session, info);
                 (Some(info), refused)
             })?;
         Ok(incoming)
@@ -207,8 +208,8 @@ impl Connection {
             },
             Treatment::PubSub => self.pubsub(incoming).await,
             Treatment::Refused(why) => {
-                let text = format!("ERR '{}' is not supported: {why}", incoming.info.name);
-                self.refuse(&incoming, error(text))
+                let refused = server::refused(incoming.info, why);
+                self.refuse(&incoming, refused)
             }
             Treatment::Connection => {
                 let value = self.answered(&incoming).await;

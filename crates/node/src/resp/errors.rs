@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use cartograph_engine::{CommandError, Reply};
 use cartograph_engine::api::{Done, RequestError};
+use cartograph_engine::{CommandError, Reply};
 use cartograph_resp::{Protocol, Value};
 use cartograph_store::raw::RawError;
 

@@ -108,10 +108,7 @@ impl Connection {
             return Some(error("ERR Command not allowed inside a transaction"));
         }
         match self.treatment(incoming) {
-            Treatment::Refused(why) => Some(error(format!(
-                "ERR '{}' is not supported: {why}",
-                incoming.info.name
-            ))),
+            Treatment::Refused(why) => Some(server::refused(incoming.info, why)),
             Treatment::LocalOnly => match self.classes(incoming) {
                 Classes::Local => None,
                 Classes::None if server::passes_without_keys(incoming.info) => None,

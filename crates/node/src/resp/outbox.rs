@@ -484,13 +484,34 @@ impl Outbox {
                 value.encode(slot.protocol, &mut inner.ready);
             }
         }
+        if failed && let Some(reply) = inner.ready.get(before..) {
+            self.stats.error_reply(reply);
+        }
         if slot.silent {
             inner.ready.truncate(before);
         }
+        let took = now.saturating_sub(slot.started);
         for info in slot.info.iter().chain(&slot.more) {
-            self.stats.ran(info, now.saturating_sub(slot.started), failed);
+            self.stats.ran(info, took, failed);
+        }
+        if self.stats.slowlog.is_slow(took)
+            && let Some(info) = slot.info
+        {
+            self.note_slow(info, slot.more.len(), took);
         }
         true
+    }
+
+    /// For SLOWLOG: the name alone, since the arguments are gone by now.
+    fn note_slow(&self, info: &'static CommandInfo, more: usize, took: Duration) {
+        // Waiting is what these are for.
+        if info.flags.has(cartograph_resp::table::BLOCKING) {
+            return;
+        }
+        let name = self.client.said().name.clone();
+        self.stats
+            .slowlog
+            .note(took, info.name, more, self.client.address, &name);
     }
 
     /// Answers what is overdue.

@@ -63,6 +63,8 @@ pub(crate) struct Stats {
     pub(crate) denied: Denied,
     /// What this region's store says of itself.
     pub(crate) local: Local,
+    /// What waits to be dropped, and when it was counted.
+    pub(crate) garbage: Mutex<Option<(Duration, usize)>>,
 }
 
 /// Counts at one time, and the rates up to then.
@@ -110,11 +112,23 @@ impl Stats {
             slowlog: Slowlog::default(),
             denied: Denied::default(),
             local: Local::default(),
+            garbage: Mutex::default(),
+        }
+    }
+
+    /// A reply was an error, in its bytes.
+    pub(crate) fn error_reply(&self, reply: &[u8]) {
+        if let Some(text) = reply.strip_prefix(b"-") {
+            let word = text
+                .split(|b| matches!(b, b' ' | b'\r'))
+                .next()
+                .unwrap_or_default();
+            self.error_text(&String::from_utf8_lossy(word));
         }
     }
 
     /// An error was answered: it is counted by its first word.
-    pub(crate) fn error_text(&self, text: &str) {
+    fn error_text(&self, text: &str) {
         let prefix = text.split(' ').next().unwrap_or_default();
         let usable = !prefix.is_empty()
             && prefix.len() <= 32

@@ -17,6 +17,8 @@ mod grpc;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod redis_clients;
+#[cfg(test)]
 mod regions;
 #[cfg(test)]
 mod stores;

@@ -3,8 +3,6 @@
 use super::flags::{ADMIN, CONNECTION, FAST, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE};
 use super::{CommandInfo, Group};
 
-const NO_CLUSTER: &str = "this is no Redis Cluster; one address has every key";
-
 pub(super) static COMMANDS: &[CommandInfo] = &[
     CommandInfo::new(
         "asking",
@@ -33,7 +31,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Gives slots to a node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|addslotsrange",
             Group::Cluster,
@@ -42,7 +40,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Gives ranges of slots to a node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|bumpepoch",
             Group::Cluster,
@@ -51,7 +49,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Raises the epoch",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|count-failure-reports",
             Group::Cluster,
@@ -60,7 +58,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "How many report a node as failing",
         )
         .like(ADMIN | STALE, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|countkeysinslot",
             Group::Cluster,
@@ -78,7 +76,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Takes slots from a node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|delslotsrange",
             Group::Cluster,
@@ -87,7 +85,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Takes ranges of slots from a node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|failover",
             Group::Cluster,
@@ -96,7 +94,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Has a replica take over",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|flushslots",
             Group::Cluster,
@@ -105,10 +103,10 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Takes all slots from a node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new("cluster|forget", Group::Cluster, "3.0.0", 3, "Removes a node")
             .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-            .refused(NO_CLUSTER),
+            .server(),
         CommandInfo::new(
             "cluster|getkeysinslot",
             Group::Cluster,
@@ -144,7 +142,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
         .server(),
         CommandInfo::new("cluster|meet", Group::Cluster, "3.0.0", -4, "Adds a node")
             .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-            .refused(NO_CLUSTER),
+            .server(),
         CommandInfo::new("cluster|myid", Group::Cluster, "3.0.0", 2, "This node's id")
             .like(STALE, 0)
             .server(),
@@ -171,10 +169,10 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Makes a node a replica",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new("cluster|reset", Group::Cluster, "3.0.0", -2, "Leaves the cluster")
             .like(ADMIN | NOSCRIPT | STALE, 0)
-            .refused(NO_CLUSTER),
+            .server(),
         CommandInfo::new(
             "cluster|saveconfig",
             Group::Cluster,
@@ -183,7 +181,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Saves the cluster's state",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new(
             "cluster|set-config-epoch",
             Group::Cluster,
@@ -192,10 +190,10 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             "Sets the epoch of a new node",
         )
         .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-        .refused(NO_CLUSTER),
+        .server(),
         CommandInfo::new("cluster|setslot", Group::Cluster, "3.0.0", -4, "Moves a slot")
             .like(ADMIN | STALE | NO_ASYNC_LOADING, 0)
-            .refused(NO_CLUSTER),
+            .server(),
         CommandInfo::new(
             "cluster|shards",
             Group::Cluster,

@@ -26,7 +26,8 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
                 "Says whether the next reads are to be tracked",
             )
             .like(NOSCRIPT | LOADING | STALE, CONNECTION)
-            .refused(TRACKING),
+            .connection()
+            .note(TRACKING),
             CommandInfo::new(
                 "client|getname",
                 Group::Connection,
@@ -110,7 +111,8 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
                 "Holds up every client",
             )
             .like(ADMIN | NOSCRIPT | LOADING | STALE, CONNECTION)
-            .refused(PAUSE),
+            .connection()
+            .note(PAUSE),
             CommandInfo::new(
                 "client|reply",
                 Group::Connection,
@@ -146,7 +148,8 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
                 "Has the server tell of changes to keys that were read",
             )
             .like(NOSCRIPT | LOADING | STALE, CONNECTION)
-            .refused(TRACKING),
+            .connection()
+            .note(TRACKING),
             CommandInfo::new(
                 "client|trackinginfo",
                 Group::Connection,
@@ -173,7 +176,8 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
                 "Lets clients go on",
             )
             .like(ADMIN | NOSCRIPT | LOADING | STALE, CONNECTION)
-            .refused(PAUSE),
+            .connection()
+            .note(PAUSE),
         ]),
     CommandInfo::new("echo", Group::Connection, "1.0.0", 2, "Gives its argument back")
         .like(LOADING | STALE | FAST, CONNECTION)

@@ -42,25 +42,25 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
                 "Tries whether a user may run a command",
             )
             .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-            .refused(USERS),
+            .server(),
             CommandInfo::new("acl|genpass", Group::Server, "6.0.0", -2, "A random password")
                 .like(NOSCRIPT | LOADING | STALE, 0)
                 .server(),
             CommandInfo::new("acl|getuser", Group::Server, "6.0.0", 3, "A user's rights")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-                .refused(USERS),
+                .server(),
             CommandInfo::new("acl|help", Group::Server, "6.0.0", 2, "What ACL can do")
                 .like(LOADING | STALE, 0)
                 .server(),
             CommandInfo::new("acl|list", Group::Server, "6.0.0", 2, "All users' rights")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-                .refused(USERS),
+                .server(),
             CommandInfo::new("acl|load", Group::Server, "6.0.0", 2, "Reads users from a file")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-                .refused(USERS),
+                .server(),
             CommandInfo::new("acl|log", Group::Server, "6.0.0", -2, "What was refused of late")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-                .refused(USERS),
+                .server(),
             CommandInfo::new("acl|save", Group::Server, "6.0.0", 2, "Writes users to a file")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
                 .refused(USERS),
@@ -75,7 +75,7 @@ pub(super) static COMMANDS: &[CommandInfo] = &[
             .refused(USERS),
             CommandInfo::new("acl|users", Group::Server, "6.0.0", 2, "All users' names")
                 .like(ADMIN | NOSCRIPT | LOADING | STALE, 0)
-                .refused(USERS),
+                .server(),
             CommandInfo::new("acl|whoami", Group::Server, "6.0.0", 2, "This connection's user")
                 .like(NOSCRIPT | LOADING | STALE, 0)
                 .server(),

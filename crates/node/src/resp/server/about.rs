@@ -50,7 +50,7 @@ fn memory_doctor(local: &LocalInfo) -> String {
     if found.is_empty() {
         return "Nothing is wrong with the memory of this region's store.\n".to_owned();
     }
-    found.iter().map(|line| format!("- {line}\n")).collect()
+    format!("- {}\n", found.join("\n- "))
 }
 
 /// As Redis gives them, from what INFO tells.

@@ -77,9 +77,10 @@ impl Audit {
         let address = session.client.address;
         let id = session.client.id;
         let command = shown(arguments);
-        let outcome = match outcome {
-            Value::Error(error) => error.as_str(),
-            _ => "ok",
+        let outcome = if let Value::Error(error) = outcome {
+            error.as_str()
+        } else {
+            "ok"
         };
         tracing::info!(
             target: "audit", %user, %address, client = id, command = %command.join(" "), outcome,

@@ -1,19 +1,17 @@
-//! What no Redis has: CARTOGRAPH.EXPLAIN, CARTOGRAPH.REVOKE, CARTOGRAPH.TOKEN.
+//! What no Redis has: CARTOGRAPH.EXPLAIN and CARTOGRAPH.TOKEN. (CARTOGRAPH.REVOKE is a write like others.)
 
 use bytes::Bytes;
-use cartograph_engine::api::Request;
-use cartograph_engine::{Command, Reply};
 use cartograph_proto::token::Token;
 use cartograph_resp::Value;
 
 use super::super::context::{Class, Context};
-use super::super::errors::{of_command, of_failure};
+use super::super::errors::of_failure;
 use super::super::session::Session;
-use super::args::{count, lossy, text};
+use super::args::{lossy, text};
 use super::errors::{error, not_supported, wrong_arity};
 use crate::doors::Call;
 
-/// EXPLAIN, REVOKE or TOKEN, lower case, and what follows.
+/// EXPLAIN or TOKEN, lower case, and what follows.
 pub(super) async fn answer(
     context: &Context,
     session: &mut Session,
@@ -23,7 +21,6 @@ pub(super) async fn answer(
     match (what, arguments) {
         ("explain", [key]) => explain(context, session, key, None).await,
         ("explain", [key, field]) => explain(context, session, key, Some(field)).await,
-        ("revoke", [key]) => revoke(context, session, key).await,
         ("token", []) => match context.doors.token() {
             Some(token) => text(token),
             None => {
@@ -80,37 +77,6 @@ fn shown(document: &serde_json::Value) -> Value {
                 .map(|(name, field)| (text(name.clone()), shown(field)))
                 .collect(),
         ),
-    }
-}
-
-/// Removes a key so that it beats every write that has not seen it: 1 if there was one.
-async fn revoke(context: &Context, session: &Session, key: &Bytes) -> Value {
-    if context.class(key) == Class::Local {
-        return local_key(key);
-    }
-    let doors = &context.doors;
-    let call = Call {
-        token: session.token.clone(),
-        ..Call::default()
-    };
-    let deadline = doors.deadline(&call);
-    if let Err(failure) = doors.wait_for_session(&call, &deadline).await {
-        return of_failure(failure);
-    }
-    let shard = match doors.shard_of(key) {
-        Ok(shard) => shard,
-        Err(failure) => return of_failure(failure),
-    };
-    let command = Command::Revoke { key: key.to_vec() };
-    let done = match shard.request(Request::one(command), deadline.left()).await {
-        Ok(done) => done,
-        Err(failed) => return of_failure(failed.into()),
-    };
-    match done.replies.into_iter().next() {
-        Some(Reply::Integer(n)) => Value::Integer(n),
-        Some(Reply::Error(refused)) => of_command(&refused),
-        Some(Reply::Ok) | None => count(1),
-        Some(_) => Value::OK,
     }
 }
 

@@ -55,7 +55,6 @@ pub(super) fn answer(context: &Context, session: &mut Session, sub: &str, argume
             "CLIENT TRACKING is not supported: what is cached by a client would not be told of other regions' writes; \
              do without client-side caching",
         ),
-        ("tracking", [_, ..]) => error(SYNTAX),
         ("trackinginfo", []) => Value::Map(vec![
             (word("flags"), Value::Set(vec![word("off")])),
             (word("redirect"), Value::Integer(-1)),
@@ -64,7 +63,7 @@ pub(super) fn answer(context: &Context, session: &mut Session, sub: &str, argume
         ("caching", [mode]) if is(mode, "yes") || is(mode, "no") => error(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
         ),
-        ("caching", [_]) => error(SYNTAX),
+        ("tracking", [_, ..]) | ("caching", [_]) => error(SYNTAX),
         _ => wrong_arity(&format!("client|{sub}")),
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn answer(context: &Context, sub: &str, arguments: &[Bytes]) -> Value
         ("count", []) => count(commands().count()),
         ("info", []) => all(),
         ("info", names) => {
-            let shown = |name: &Bytes| named(name).map_or(Value::NullArray, entry);
+            let shown = |name: &Bytes| named(name).map_or(Value::Null, entry);
             Value::Array(names.iter().map(shown).collect())
         }
         ("docs", []) => Value::Map(commands().map(documented).collect()),

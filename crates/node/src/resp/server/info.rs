@@ -128,7 +128,7 @@ fn server(context: &Context, session: &Session, local: &LocalInfo, out: &mut Sec
     out.line("uptime_in_days", up / 86_400);
     out.line("hz", 10);
     out.line("configured_hz", 10);
-    out.line("lru_clock", now_ms / 1_000 & 0xff_ffff);
+    out.line("lru_clock", (now_ms / 1_000) & 0xff_ffff);
     out.line("executable", "");
     out.line("config_file", "");
     out.line("io_threads_active", 0);
@@ -146,7 +146,7 @@ fn clients(context: &Context, out: &mut Section<'_>) {
         .filter(|c| c.subscriptions.load(number) + c.patterns.load(number) > 0);
     let watching = all.iter().filter(|c| c.watched.load(number) > 0);
     let watched: usize = all.iter().map(|c| c.watched.load(number)).sum();
-    out.line("connected_clients", all.len());
+    out.line("connected_clients", context.clients.count());
     out.line("cluster_connections", 0);
     out.line("maxclients", context.clients.limit());
     out.line(

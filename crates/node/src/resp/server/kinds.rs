@@ -4,7 +4,9 @@ use bytes::Bytes;
 use cartograph_resp::Value;
 use cartograph_resp::table::CommandInfo;
 
+use super::super::context::Context;
 use super::super::errors::of_failure;
+use super::super::session::Session;
 use super::args::is;
 use crate::doors::failure::{Failure, kinds};
 
@@ -46,23 +48,32 @@ pub(crate) fn blocks(info: &CommandInfo, arguments: &[Bytes]) -> bool {
 
 /// Why a command cannot be had on replicated keys, and what to do.
 pub(crate) fn local_only(info: &CommandInfo) -> Value {
-    let name = info.name;
-    let why = match group(info) {
-        "eval" | "evalsha" | "fcall" => {
-            "a script that may write is not replicated yet: use EVAL_RO, EVALSHA_RO or FCALL_RO for one that only reads, \
-             plain commands or MULTI for writes"
-        }
-        "xadd" | "xdel" | "xtrim" | "xack" | "xclaim" | "xautoclaim" | "xgroup" | "xreadgroup" | "xsetid"
-        | "xread" => "streams are not replicated yet",
-        "lpush" | "rpush" | "lpushx" | "rpushx" | "lpop" | "rpop" | "lset" | "lrem" | "ltrim" | "linsert"
-        | "lmove" | "rpoplpush" | "lmpop" | "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" => {
-            "lists are not replicated yet"
-        }
-        _ => "it cannot be replicated faithfully",
+    let why = if info.merge.is_empty() {
+        "it cannot be replicated faithfully; use a key of a local prefix"
+    } else {
+        info.merge
     };
     let message = format!(
-        "'{name}' is not for replicated keys: {why}; for keys that need not be replicated, give their prefix the class \
-         'local' (resp.classes)"
+        "'{}' is not for replicated keys: {why} (class 'local' in resp.classes)",
+        info.name
     );
     of_failure(Failure::new(kinds::NOT_REPLICATED, message))
+}
+
+/// What is refused whatever its keys: Redis's own administration, and what is not supported yet.
+pub(crate) fn refused(info: &CommandInfo, why: &str) -> Value {
+    let message = format!("'{}' is not supported: {why}", info.name);
+    of_failure(Failure::new(kinds::NOT_FOR_CLIENTS, message))
+}
+
+/// A command was refused for want of rights: for ACL LOG.
+pub(crate) fn note_refused(context: &Context, session: &Session, info: &CommandInfo) {
+    let user = session.user.as_ref();
+    let reason = if user.is_some_and(|u| u.may_run(info)) {
+        "key"
+    } else {
+        "command"
+    };
+    let name = user.map_or("", |u| &u.name);
+    context.stats.denied.note(reason, info.name, name, session);
 }

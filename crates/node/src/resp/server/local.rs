@@ -208,10 +208,10 @@ async fn ask(context: &Context) -> Option<LocalInfo> {
         };
         return Some(LocalInfo::of_store(&info, keys));
     }
-    match raw(context, &["INFO", "everything"], Protocol::Resp2).await? {
-        Value::Bulk(text) => Some(LocalInfo::parse(&String::from_utf8_lossy(&text))),
-        _ => None,
-    }
+    let Value::Bulk(text) = raw(context, &["INFO", "everything"], Protocol::Resp2).await? else {
+        return None;
+    };
+    Some(LocalInfo::parse(&String::from_utf8_lossy(&text)))
 }
 
 /// One command to this region's Redis, on a connection shared with all; `None` when there is no Redis or no answer.

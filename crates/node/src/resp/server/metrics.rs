@@ -205,47 +205,35 @@ fn histogram(stats: &CommandStats, out: &mut prometheus_client::encoding::Metric
     )
 }
 
-/// As the store said last: asked for when /metrics is, by the door's INFO cache.
+/// As the store said last; it is asked every few seconds. What it uses and has evicted is counted elsewhere
+/// (`store_memory_bytes`, `store_keys_evicted`).
 fn store(context: &Context, out: &mut DescriptorEncoder<'_>) -> Done {
     let local = context.stats.local.last();
     let (keys, expiring) = local.keys();
-    counter(
-        out,
-        "keyspace_hits",
-        "Reads in the store that found a key",
-        local.number("keyspace_hits"),
-    )?;
+    let hits = local.number("keyspace_hits");
+    counter(out, "keyspace_hits", "Reads in the store that found a key", hits)?;
+    let misses = local.number("keyspace_misses");
     counter(
         out,
         "keyspace_misses",
         "Reads in the store that found none",
-        local.number("keyspace_misses"),
+        misses,
     )?;
     gauge(out, "keyspace_keys", "Keys that readers see", keys)?;
     gauge(out, "keyspace_expiring_keys", "Keys that expire", expiring)?;
+    let expired = local.number("expired_keys");
     counter(
         out,
         "store_expired_keys",
         "Keys that the store let expire",
-        local.number("expired_keys"),
+        expired,
     )?;
-    counter(
-        out,
-        "store_evicted_keys",
-        "Keys that the store evicted: anything but 0 is a fault",
-        local.number("evicted_keys"),
-    )?;
+    let most = local.number("maxmemory");
     gauge(
         out,
-        "store_memory_used_bytes",
-        "Memory that the store uses",
-        local.number("used_memory"),
-    )?;
-    gauge(
-        out,
-        "store_memory_max_bytes",
+        "store_memory_bytes_max",
         "The store's limit; 0 for none",
-        local.number("maxmemory"),
+        most,
     )?;
     let ratio = ConstGauge::new(local.ratio("mem_fragmentation_ratio"));
     let help = "Memory held from the system over memory used";

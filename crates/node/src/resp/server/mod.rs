@@ -10,8 +10,7 @@
 //! | `about.rs`, `slowlog.rs` | MEMORY, MODULE, ROLE, TIME, LATENCY, CLUSTER, WAIT; SLOWLOG |
 //! | `acl.rs`, `users/`, `denied.rs`, `audit.rs` | ACL; who may do what; who was refused; who did what |
 //! | `flush.rs` | FLUSHDB, FLUSHALL |
-//! | `cartograph.rs` | CARTOGRAPH.EXPLAIN, REVOKE, TOKEN |
-//! | `refused.rs` | what a Redis does for its administrators and this server does not |
+//! | `cartograph.rs` | CARTOGRAPH.EXPLAIN, CARTOGRAPH.TOKEN |
 //! | `kinds.rs` | what the door asks about a command |
 //! | `metrics.rs` | the door's part of /metrics |
 //!
@@ -35,13 +34,13 @@ mod info;
 mod kinds;
 pub(crate) mod local;
 pub(crate) mod metrics;
-mod refused;
 mod settings;
 pub(crate) mod slowlog;
 mod table;
 pub(crate) mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cartograph_resp::Value;
@@ -51,14 +50,32 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::session::{Asked, Session};
 use errors::{error, unknown_subcommand, wrong_arity};
-pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, passes_without_keys};
+pub(crate) use kinds::{blocks, ends_multi, is_free, local_only, note_refused, passes_without_keys, refused};
 use users::{Need, needed};
+
+/// How often the store is asked how it fares.
+const INFORMED_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts what runs beside the connections: /metrics knows the door from here on, and the users file is followed.
 pub(crate) fn start(context: &Arc<Context>, stopping: CancellationToken) -> JoinHandle<()> {
     let collector = metrics::DoorCollector::new(Arc::downgrade(context));
     context.doors.metrics.add(Box::new(collector));
-    tokio::spawn(users::follow(Arc::clone(context), stopping))
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let followed = users::follow(Arc::clone(&context), stopping.clone());
+        tokio::join!(followed, keep_informed(&context, &stopping));
+    })
+}
+
+/// Asks this region's store now and then how it fares, so that /metrics, which does not wait, can tell.
+async fn keep_informed(context: &Context, stopping: &CancellationToken) {
+    loop {
+        context.stats.local.info(context).await;
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(INFORMED_EVERY) => {}
+        }
+    }
 }
 
 /// Answers a command whose treatment is Connection or Server. Its name and arity were checked.
@@ -70,14 +87,12 @@ pub(crate) async fn answer(context: &Context, session: &mut Session, asked: &Ask
     reply
 }
 
-/// Is it something that somebody may ask about later: an administrator's command, a change for all regions, a failed
-/// AUTH?
+/// Is it something that somebody may ask about later: an administrator's command, or who came in?
 fn is_audited(asked: &Asked<'_>, reply: &Value) -> bool {
     let failed = matches!(reply, Value::Error(_));
     match asked.info.name {
         "auth" => true,
         "hello" => failed,
-        "cartograph.revoke" => true,
         _ => matches!(needed(asked.info), Need::Admin | Need::AdminAndWrite),
     }
 }
@@ -117,7 +132,6 @@ async fn reply(context: &Context, session: &mut Session, asked: &Asked<'_>) -> V
             Value::Verbatim(format!("Cartograph ver. {version}\n").into())
         }
         ("cartograph.explain", arguments) => cartograph::answer(context, session, "explain", arguments).await,
-        ("cartograph.revoke", arguments) => cartograph::answer(context, session, "revoke", arguments).await,
         ("cartograph.token", arguments) => cartograph::answer(context, session, "token", arguments).await,
         // A group without its subcommand has come past the check of arity all the same.
         ("client" | "config" | "acl" | "cluster" | "slowlog" | "latency" | "memory" | "module", _) => {
@@ -126,7 +140,7 @@ async fn reply(context: &Context, session: &mut Session, asked: &Asked<'_>) -> V
                 None => wrong_arity(group),
             }
         }
-        _ => refused::answer(group, None).unwrap_or_else(|| refused::unknown(name)),
+        _ => unknown(name),
     }
 }
 
@@ -157,6 +171,11 @@ async fn in_group(
         ("memory", sub) => about::memory(context, sub, arguments).await,
         ("module", "list") => about::modules(context).await,
         ("acl", sub) => acl::answer(context, session, sub, arguments),
-        _ => refused::answer(group, Some(sub)).unwrap_or_else(|| refused::unknown(group)),
+        _ => unknown(group),
     }
+}
+
+/// The table sends it here, and nothing here takes it.
+fn unknown(name: &str) -> Value {
+    error(format!("ERR '{name}' is not supported by this server"))
 }

@@ -187,9 +187,11 @@ mod tests {
             setting("maxmemory-policy", "x"),
             setting("save", ""),
         ];
-        let asked = |pattern: &'static str| match get(&all, &[Bytes::from_static(pattern.as_bytes())]) {
-            Value::Map(pairs) => pairs.len(),
-            _ => panic!(),
+        let asked = |pattern: &'static str| {
+            let Value::Map(pairs) = get(&all, &[Bytes::from_static(pattern.as_bytes())]) else {
+                panic!()
+            };
+            pairs.len()
         };
         assert_eq!(
             (asked("*"), asked("MAX*"), asked("save"), asked("nosuch")),

@@ -1,7 +1,8 @@
 //! The slow log: the last commands that took longer than a threshold, from their arrival to their reply, as the door
 //! measured it. So it also shows what waited for the shard or for Redis, which no Redis's own slow log can.
 //!
-//! Bounded as Redis bounds it: so many entries, 32 arguments of 128 bytes each. Passwords never get in.
+//! It holds names and no arguments: those are gone by the time that the reply leaves, and so no password gets in. Reads
+//! that went to Redis together are one entry. Commands that are made for waiting are left out. Bounded, as Redis's.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,24 +17,17 @@ use super::args::{integer, text};
 use super::errors::{NOT_AN_INTEGER, error};
 use crate::clock;
 
-/// Arguments that are kept of a command; the last says how many more there were.
-const ARGUMENTS_MAX: usize = 32;
-
-/// Bytes that are kept of an argument.
-const ARGUMENT_BYTES_MAX: usize = 128;
-
 /// The most entries that `slowlog-max-len` may ask for.
 pub(crate) const ENTRIES_MAX: usize = 10_000;
-
-/// Commands that carry passwords.
-const SECRET: [&str; 3] = ["auth", "hello", "acl"];
 
 #[derive(Debug)]
 struct Entry {
     id: i64,
     at_seconds: i64,
     micros: i64,
-    arguments: Vec<Bytes>,
+    command: &'static str,
+    /// Commands that went with it.
+    more: usize,
     address: SocketAddr,
     client_name: String,
 }
@@ -91,20 +85,25 @@ impl Slowlog {
         threshold >= 0 && took.as_micros() >= u128::from(threshold.unsigned_abs())
     }
 
-    /// Remembers a command, if it was slow. `arguments` begins with its name.
-    pub(crate) fn note(&self, took: Duration, arguments: &[Bytes], address: SocketAddr, client_name: &str) {
-        let secret = arguments
-            .first()
-            .is_some_and(|name| SECRET.iter().any(|s| name.eq_ignore_ascii_case(s.as_bytes())));
+    /// Remembers a command, if it was slow, and how many went with it.
+    pub(crate) fn note(
+        &self,
+        took: Duration,
+        command: &'static str,
+        more: usize,
+        address: SocketAddr,
+        client_name: &str,
+    ) {
         let length_max = self.length_max();
-        if !self.is_slow(took) || secret || length_max == 0 {
+        if !self.is_slow(took) || length_max == 0 {
             return;
         }
         let entry = Entry {
             id: 0,
             at_seconds: i64::try_from(clock::wall_ms() / 1_000).unwrap_or(i64::MAX),
             micros: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
-            arguments: kept(arguments),
+            command,
+            more,
             address,
             client_name: client_name.to_owned(),
         };
@@ -139,45 +138,21 @@ impl Slowlog {
     fn get(&self, count: usize) -> Value {
         let entries = self.lock();
         let shown = entries.1.iter().take(count).map(|entry| {
-            let arguments = entry.arguments.iter().cloned().map(Value::Bulk);
+            let mut words: Vec<Value> = entry.command.split('|').map(text).collect();
+            if entry.more > 0 {
+                words.push(text(format!("... ({} more commands)", entry.more)));
+            }
             Value::Array(vec![
                 Value::Integer(entry.id),
                 Value::Integer(entry.at_seconds),
                 Value::Integer(entry.micros),
-                Value::Array(arguments.collect()),
+                Value::Array(words),
                 text(entry.address.to_string()),
                 text(entry.client_name.clone()),
             ])
         });
         Value::Array(shown.collect())
     }
-}
-
-/// As much of the arguments as Redis keeps, in its words.
-fn kept(arguments: &[Bytes]) -> Vec<Bytes> {
-    let shown = if arguments.len() > ARGUMENTS_MAX {
-        ARGUMENTS_MAX - 1
-    } else {
-        arguments.len()
-    };
-    let mut kept: Vec<Bytes> = arguments.iter().take(shown).map(|a| cut(a)).collect();
-    if arguments.len() > shown {
-        let more = format!("... ({} more arguments)", arguments.len() - shown);
-        kept.push(Bytes::from(more));
-    }
-    kept
-}
-
-/// Copied, so that a small piece does not keep a large buffer alive.
-fn cut(argument: &Bytes) -> Bytes {
-    let Some(first) = argument.get(..ARGUMENT_BYTES_MAX) else {
-        return Bytes::copy_from_slice(argument);
-    };
-    if argument.len() == ARGUMENT_BYTES_MAX {
-        return Bytes::copy_from_slice(first);
-    }
-    let more = format!("... ({} more bytes)", argument.len() - ARGUMENT_BYTES_MAX);
-    Bytes::from([first, more.as_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -199,12 +174,10 @@ mod tests {
         let Value::Array(entries) = log.get(usize::MAX) else {
             panic!()
         };
-        let id = |entry: &Value| match entry {
-            Value::Array(parts) => match parts[0] {
-                Value::Integer(id) => id,
-                _ => panic!(),
-            },
-            _ => panic!(),
+        let id = |entry: &Value| {
+            let Value::Array(parts) = entry else { panic!() };
+            let Value::Integer(id) = parts[0] else { panic!() };
+            id
         };
         entries.iter().map(id).collect()
     }
@@ -215,38 +188,33 @@ mod tests {
         log.set_threshold(100);
         log.set_length(2);
         for _ in 0..3 {
-            log.note(Duration::from_micros(100), &words(&["get", "x"]), address(), "me");
+            log.note(Duration::from_micros(100), "get", 0, address(), "me");
         }
-        log.note(Duration::from_micros(99), &words(&["get", "x"]), address(), "me");
+        log.note(Duration::from_micros(99), "get", 0, address(), "me");
         assert_eq!(ids(&log), [2, 1]);
         assert_eq!(log.answer("reset", &[]), Value::OK);
         assert_eq!(log.answer("len", &[]), Value::Integer(0));
-        log.note(Duration::from_secs(1), &words(&["get", "x"]), address(), "me");
+        log.note(Duration::from_secs(1), "get", 0, address(), "me");
         assert_eq!(ids(&log), [3], "numbers go on");
         log.set_threshold(-1);
-        log.note(Duration::from_secs(9), &words(&["get", "x"]), address(), "me");
+        log.note(Duration::from_secs(9), "get", 0, address(), "me");
         assert_eq!(log.count(), 1, "off");
     }
 
     #[test]
-    fn long_commands_are_cut_and_passwords_left_out() {
+    fn an_entry_is_its_command_and_how_many_went_with_it() {
         let log = Slowlog::default();
-        log.set_threshold(0);
-        log.note(Duration::ZERO, &words(&["AUTH", "hunter2"]), address(), "");
-        log.note(
-            Duration::ZERO,
-            &words(&["hello", "3", "auth", "a", "hunter2"]),
-            address(),
-            "",
-        );
-        assert_eq!(log.count(), 0);
-        let many = vec![Bytes::from("x".repeat(130)); 40];
-        log.note(Duration::ZERO, &many, address(), "");
-        let entries = log.lock();
-        let arguments = &entries.1[0].arguments;
-        assert_eq!(arguments.len(), 32);
-        assert_eq!(&arguments[31][..], b"... (9 more arguments)");
-        assert!(arguments[0].ends_with(b"x... (2 more bytes)"));
+        log.note(Duration::from_secs(2), "client|list", 3, address(), "me");
+        let Value::Array(entries) = log.get(1) else {
+            panic!()
+        };
+        let Value::Array(parts) = &entries[0] else {
+            panic!()
+        };
+        assert_eq!(parts[2], Value::Integer(2_000_000));
+        let words = ["client", "list", "... (3 more commands)"].map(text);
+        assert_eq!(parts[3], Value::Array(words.into()));
+        assert_eq!(parts[4..], [text("127.0.0.1:4242"), text("me")]);
     }
 
     #[test]

@@ -1,12 +1,25 @@
 //! `# Crdt`: what no Redis has. Who we are, what we have applied, how far the others are behind, what had to be decided.
 
 use std::fmt::Write as _;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use cartograph_crdt::VersionVector;
 use cartograph_engine::ShardStatus;
+use cartograph_replica::{BatchId, Load, Loaded};
 
 use super::super::super::context::Context;
 use super::Section;
+use crate::clock;
+
+/// How long a count of garbage is good for.
+const GARBAGE_FRESH: Duration = Duration::from_secs(5);
+
+/// How far garbage is counted, a shard.
+const GARBAGE_COUNTED_MAX: usize = 1_000;
+
+/// How long the store may take to list it.
+const GARBAGE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn write(context: &Context, out: &mut Section<'_>) {
     let doors = &context.doors;
@@ -33,6 +46,7 @@ pub(super) async fn write(context: &Context, out: &mut Section<'_>) {
     }
     out.line("crdt_log_entries", sum(|s| s.log_entries));
     out.line("crdt_log_bytes", sum(|s| s.log_bytes));
+    out.line("crdt_garbage_pending", garbage(context).await);
     out.line("crdt_keys", sum(|s| s.keys));
     out.line("crdt_commits", sum(|s| s.batch));
     out.line(
@@ -44,6 +58,31 @@ pub(super) async fn write(context: &Context, out: &mut Section<'_>) {
     out.line("crdt_view_repairs", counts.view_repairs);
     out.line("crdt_expired_keys_purged", counts.expired_keys);
     peers(context, &statuses, out).await;
+}
+
+/// What waits for stability to be dropped, counted up to a thousand a shard, and that every few seconds at most.
+async fn garbage(context: &Context) -> usize {
+    let now = clock::elapsed();
+    let last = &context.stats.garbage;
+    let known = *last.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, count)) = known
+        && now.saturating_sub(at) < GARBAGE_FRESH
+    {
+        return count;
+    }
+    let mut count = 0;
+    for shard in &context.doors.shards {
+        let load = Load::Garbage {
+            until: BatchId(u64::MAX),
+            count: GARBAGE_COUNTED_MAX,
+        };
+        let loaded = context.doors.store.load(shard.shard(), load);
+        if let Ok(Ok(Loaded::Garbage(items))) = tokio::time::timeout(GARBAGE_WAIT_MAX, loaded).await {
+            count += items.len();
+        }
+    }
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, count));
+    count
 }
 
 /// One line a region, in the form of Redis's own `slave0:`.

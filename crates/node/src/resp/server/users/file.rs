@@ -123,7 +123,7 @@ impl Entry<'_> {
         let enabled = self.flag("enabled", true);
         let nopass = self.flag("nopass", false);
         let passwords = self.passwords();
-        if nopass == !passwords.is_empty() {
+        if nopass != passwords.is_empty() {
             let found = if nopass {
                 "both nopass and hashes"
             } else {
@@ -192,22 +192,20 @@ impl Entry<'_> {
 
     /// The texts of a list; `None` where there is none.
     fn texts(&mut self, key: &str, expected: &str) -> Option<Vec<String>> {
-        match self.table.remove(key)? {
-            Value::Array(values) => {
-                let mut texts = Vec::with_capacity(values.len());
-                for value in values {
-                    match value {
-                        Value::String(text) => texts.push(text),
-                        other => self.fault(key, shown(&other), expected),
-                    }
-                }
-                Some(texts)
-            }
-            other => {
-                self.fault(key, shown(&other), expected);
-                None
+        let value = self.table.remove(key)?;
+        let Value::Array(values) = value else {
+            self.fault(key, shown(&value), expected);
+            return None;
+        };
+        let mut texts = Vec::with_capacity(values.len());
+        for value in values {
+            if let Value::String(text) = value {
+                texts.push(text);
+            } else {
+                self.fault(key, shown(&value), expected);
             }
         }
+        Some(texts)
     }
 
     fn passwords(&mut self) -> Vec<PasswordHash> {
@@ -261,7 +259,11 @@ mod tests {
     const HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     fn shown_all(faults: &[Problem]) -> String {
-        faults.iter().map(|f| format!("{f}\n")).collect()
+        faults
+            .iter()
+            .map(Problem::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn read(text: &str) -> Result<BTreeMap<String, Arc<User>>, Vec<Problem>> {

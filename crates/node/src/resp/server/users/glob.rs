@@ -41,12 +41,11 @@ fn one(pattern: &[u8], byte: u8, any_case: bool) -> Option<&[u8]> {
     match pattern {
         [] => None,
         [b'?', after @ ..] => Some(after),
-        [b'\\', literal, after @ ..] => same(*literal).then_some(after),
         [b'[', class @ ..] => {
             let (inside, after) = in_class(class, byte, any_case);
             inside.then_some(after)
         }
-        [literal, after @ ..] => same(*literal).then_some(after),
+        [b'\\', literal, after @ ..] | [literal, after @ ..] => same(*literal).then_some(after),
     }
 }
 

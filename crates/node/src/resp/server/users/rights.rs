@@ -65,9 +65,8 @@ pub(crate) fn needed(info: &CommandInfo) -> Need {
     }
     match group {
         "flushall" | "flushdb" => return Need::AdminAndWrite,
-        "eval" | "evalsha" | "fcall" => return Need::Script { writes: true },
         "eval_ro" | "evalsha_ro" | "fcall_ro" => return Need::Script { writes: false },
-        "script" | "function" => return Need::Script { writes: true },
+        "eval" | "evalsha" | "fcall" | "script" | "function" => return Need::Script { writes: true },
         "publish" | "spublish" | "cartograph.revoke" => return Need::Write,
         "subscribe" | "psubscribe" | "ssubscribe" | "cartograph.explain" | "memory" => return Need::Read,
         _ => {}
