@@ -85,7 +85,7 @@ fn float(
     id: &ElementId,
     step: FloatIncrement,
 ) -> Result<Reply, Stop> {
-    if !step.leaves_range {
+    if !step.out_of_range {
         return increment_exactly(w, key, shown, id, step.delta);
     }
     w.ready(key, shown, id.ty)?;

@@ -12,10 +12,9 @@ pub struct FloatIncrement {
     pub shown: String,
     /// Exactly what is shown after it less exactly what was shown before, Redis's rounding included.
     pub delta: Exact,
-    /// It goes from within the range of 64-bit integers to beyond, where a sum of increments could not be told from
-    /// integer increments of several regions, which are shown saturated (see [`super::show_number`]). So `shown` is to
-    /// be written as a value.
-    pub leaves_range: bool,
+    /// It is past the range of 64-bit integers, where a sum of increments could not be told from integer increments of
+    /// several regions, which are shown saturated (see [`super::show_number`]). So `shown` is to be written as a value.
+    pub out_of_range: bool,
 }
 
 /// Why INCRBYFLOAT or HINCRBYFLOAT refuses. Nothing changed. The text is the RESP error of Redis, word for word.
@@ -75,7 +74,7 @@ fn increment((old, before): (LongDouble, Exact), by: LongDouble) -> Result<Float
     let after = Exact::from_decimal(shown.as_bytes()).map_err(|_| FloatError::NanOrInfinity)?;
     Ok(FloatIncrement {
         shown,
-        leaves_range: before.is_in_i64_range() && !after.is_in_i64_range(),
+        out_of_range: !after.is_in_i64_range(),
         delta: &after - &before,
     })
 }

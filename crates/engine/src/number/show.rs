@@ -37,28 +37,17 @@ pub fn exact_of_decimal(text: &[u8]) -> Result<Exact, ExactError> {
 /// Plain decimal text: the exact total when it has at most 17 fractional digits, else the nearest with 17, ties to even; no exponent, no
 /// zeros at the end. What one region's INCRBYFLOAT showed has at most 17, so base and increments of one region give back Redis's digits.
 ///
-/// A number is kept to the range of 64-bit integers, as INCR keeps it: a merged sum past it shows the nearer end. Only a base that was
-/// written outside of that range (`SET k 1e30`) is no counter: it is kept to the range of the long double.
+/// A number is kept to the range of 64-bit integers, as INCR keeps it: a merged sum past it shows the nearer end. What
+/// INCRBYFLOAT takes past it is written as a value, and has no increments.
 pub fn show_number(base: Option<&Exact>, sum: &Exact) -> Shown {
     let total = base.map_or_else(|| sum.clone(), |base| base + sum);
-    let end = if base.is_none_or(Exact::is_in_i64_range) {
-        let (end, _) = total.to_i64_saturating();
-        (!total.is_in_i64_range()).then(|| Exact::from_i64(end))
-    } else {
-        end_of_long_double(&total)
-    };
+    let (end, _) = total.to_i64_saturating();
+    let end = (!total.is_in_i64_range()).then(|| Exact::from_i64(end));
     let saturated = end.is_some();
     Shown {
         text: end.unwrap_or(total).to_plain(PLACES).into_bytes(),
         saturated,
     }
-}
-
-/// The nearer end of the long double's range, when `total` is past it and could not be read back.
-fn end_of_long_double(total: &Exact) -> Option<Exact> {
-    let largest = LongDouble::MAX.to_exact()?;
-    let end = if total.signum() < 0 { -largest } else { largest };
-    LongDouble::nearest(total).is_nan_or_inf().then_some(end)
 }
 
 /// How a score `base` (`None`: only increments are left) with live increments of `sum` is shown: an infinite base as it is, else the

@@ -519,7 +519,7 @@ impl Run<'_> {
         id: Id,
         step: FloatIncrement,
     ) -> Reply {
-        if !step.leaves_range {
+        if !step.out_of_range {
             return self.bump_exactly(key, view, id, step.delta);
         }
         self.ready(key, view, id.0);
