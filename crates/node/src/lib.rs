@@ -24,6 +24,8 @@ pub mod peers;
 mod resp;
 mod scrub;
 pub mod seed;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod tls;
 
 pub use config::Config;
