@@ -155,14 +155,15 @@ pub(super) fn zincrby(
         // A sum has no negative zero: it is written, which is all that this increment could do.
         w.assign(
             key,
-            id.clone(),
+            id,
             Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?),
         )?;
-    } else {
-        w.increment(key, id.clone(), delta)?;
+        return Ok(Reply::Double(by));
     }
-    let now = w.element(key, &id)?.and_then(show::score);
-    Ok(now.map_or(Reply::Nil, |score| Reply::Double(score.get())))
+    w.increment(key, id, delta)?;
+    // Redis's own sum of the two doubles. Where several regions' digits go past what is shown, the exact sum can be
+    // shown with another last digit.
+    Ok(Reply::Double(new))
 }
 
 fn is_negative_zero(score: f64) -> bool {
