@@ -43,8 +43,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         [] => None,
         [b'?', rest @ ..] => Some(rest),
         [b'[', rest @ ..] => class(rest, byte),
-        [b'\\', literal, rest @ ..] => (*literal == byte).then_some(rest),
-        [literal, rest @ ..] => (*literal == byte).then_some(rest),
+        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal == byte).then_some(rest),
     }
 }
 

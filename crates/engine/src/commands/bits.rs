@@ -190,7 +190,9 @@ pub(super) fn bitop(
         }
     }
     if operation == BitOperation::Not {
-        result.iter_mut().for_each(|byte| *byte = !*byte);
+        for byte in &mut result {
+            *byte = !*byte;
+        }
     }
     let old = w.look(to)?;
     if result.is_empty() {

@@ -41,8 +41,11 @@ pub(super) fn pick(w: &mut Writer<'_>, length: usize, count: i64) -> Result<Vec<
     Ok(picked)
 }
 
+/// A field and its value.
+type Field = (Vec<u8>, Vec<u8>);
+
 /// All fields that the key shows, with their values, by field.
-fn fields(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stop> {
+fn fields(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<Field>, Stop> {
     if w.look_typed(key, Type::Hash)?.is_none() {
         return Ok(Vec::new());
     }

@@ -210,9 +210,10 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         | Command::Persist { key }
         | Command::Revoke { key }
         | Command::SCard { key } => vec![Want::header(key)],
-        Command::Rename { from, to, .. } | Command::Copy { from, to, .. } => {
-            vec![Want::all(from), Want::header(to)]
-        }
+        Command::Rename { from, to, .. }
+        | Command::Copy { from, to, .. }
+        | Command::ZRangeStore { to, from, .. }
+        | Command::GeoStore { to, from, .. } => vec![Want::all(from), Want::header(to)],
         Command::Get { key }
         | Command::Set { key, .. }
         | Command::GetDel { key }
@@ -258,9 +259,6 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         }
         Command::ZMPop { keys, .. } | Command::Stamp { keys } => {
             keys.iter().map(|k| Want::header(k)).collect()
-        }
-        Command::ZRangeStore { to, from, .. } | Command::GeoStore { to, from, .. } => {
-            vec![Want::all(from), Want::header(to)]
         }
         Command::ZStore { to, operation } => {
             let sources = operation.sources.iter().map(|(k, _)| Want::all(k));

@@ -83,7 +83,9 @@ fn found(w: &mut Writer<'_>, operation: &ZOperation) -> Result<Vec<Ranked>, Stop
         }
         SetOperation::Intersection => {
             let mut left = weighted(first, weight);
-            left.values_mut().for_each(|score| *score = number(*score));
+            for score in left.values_mut() {
+                *score = number(*score);
+            }
             for (members, weight) in sources {
                 left.retain(|member, score| match members.get(member) {
                     Some(other) => {

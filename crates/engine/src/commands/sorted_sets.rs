@@ -153,7 +153,11 @@ pub(super) fn zincrby(
     w.ready(key, shown, Type::SortedSet)?;
     if is_negative_zero(by) && old.is_none() {
         // A sum has no negative zero: it is written, which is all that this increment could do.
-        w.assign(key, id, Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?))?;
+        w.assign(
+            key,
+            id,
+            Value::Score(Score::new(by).ok_or(CommandError::NotAFloat)?),
+        )?;
         return Ok(Reply::Double(by));
     }
     w.increment(key, id, delta)?;

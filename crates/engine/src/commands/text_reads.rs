@@ -60,19 +60,36 @@ pub(super) fn lcs(w: &mut Writer<'_>, keys: &[Key; 2], form: LcsForm) -> Result<
             other => texts.push(other?),
         }
     }
-    let [a, b] = texts.as_slice() else {
+    let [first, second] = texts.as_slice() else {
         return Ok(Reply::Nil);
     };
-    let columns = b.len() + 1;
-    if (a.len() + 1).saturating_mul(columns) > LCS_CELLS_MAX {
+    if (first.len() + 1).saturating_mul(second.len() + 1) > LCS_CELLS_MAX {
         return Err(CommandError::LcsTooLong.into());
     }
+    let (sequence, matches) = common(first, second);
+    let length = Reply::count(sequence.len());
+    Ok(match form {
+        LcsForm::Sequence => Reply::Bytes(sequence),
+        LcsForm::Length => length,
+        LcsForm::Matches { shortest, lengths } => {
+            let long = matches.iter().filter(|m| m.length() as u64 >= shortest);
+            Reply::Array(vec![
+                Reply::Bytes(b"matches".to_vec()),
+                Reply::Array(long.map(|m| m.reply(lengths)).collect()),
+                Reply::Bytes(b"len".to_vec()),
+                length,
+            ])
+        }
+    })
+}
+
+/// The subsequence, and the runs that it is made of, last first.
+fn common(a: &[u8], b: &[u8]) -> (Vec<u8>, Vec<Match>) {
+    let columns = b.len() + 1;
     let table = table(a, b);
     let at = |i: usize, j: usize| table.get(i * columns + j).copied().unwrap_or(0);
-    let length = at(a.len(), b.len());
     let (mut i, mut j) = (a.len(), b.len());
-    let mut sequence = Vec::new();
-    let mut matches: Vec<Match> = Vec::new();
+    let (mut sequence, mut matches) = (Vec::new(), Vec::new());
     let mut open: Option<Match> = None;
     while i > 0 && j > 0 {
         if a.get(i - 1) == b.get(j - 1) {
@@ -96,19 +113,7 @@ pub(super) fn lcs(w: &mut Writer<'_>, keys: &[Key; 2], form: LcsForm) -> Result<
     }
     matches.extend(open);
     sequence.reverse();
-    Ok(match form {
-        LcsForm::Sequence => Reply::Bytes(sequence),
-        LcsForm::Length => Reply::Integer(i64::from(length)),
-        LcsForm::Matches { shortest, lengths } => {
-            let long = matches.iter().filter(|m| m.length() as u64 >= shortest);
-            Reply::Array(vec![
-                Reply::Bytes(b"matches".to_vec()),
-                Reply::Array(long.map(|m| m.reply(lengths)).collect()),
-                Reply::Bytes(b"len".to_vec()),
-                Reply::Integer(i64::from(length)),
-            ])
-        }
-    })
+    (sequence, matches)
 }
 
 /// The lengths of the longest common subsequences of all prefixes, row by row.

@@ -362,15 +362,14 @@ impl KeptReply {
     fn new(reply: &Reply) -> Self {
         match reply {
             Reply::Ok => KeptReply::Ok,
-            Reply::Nil => KeptReply::Nil,
+            // Stamps mean nothing later: whoever retries watches anew.
+            Reply::Nil | Reply::Stamps(_) => KeptReply::Nil,
             Reply::Integer(n) => KeptReply::Integer(*n),
             Reply::Double(d) => KeptReply::Double(*d),
             Reply::Bytes(b) => KeptReply::Bytes(b.clone()),
             Reply::Array(list) => KeptReply::Array(list.iter().map(KeptReply::new).collect()),
             Reply::Simple(s) => KeptReply::Simple((*s).to_owned()),
             Reply::Error(e) => KeptReply::Error(e.to_string()),
-            // Means nothing later: whoever retries watches anew.
-            Reply::Stamps(_) => KeptReply::Nil,
         }
     }
 

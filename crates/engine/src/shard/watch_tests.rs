@@ -73,7 +73,15 @@ impl Bench {
                     Output::Reply { id, result } => {
                         self.replies.insert(id.0, result);
                     }
-                    _ => {}
+                    Output::Claim
+                    | Output::Halt { .. }
+                    | Output::Inspected { .. }
+                    | Output::Send { .. }
+                    | Output::Back { .. }
+                    | Output::Close { .. }
+                    | Output::Members(_)
+                    | Output::Wake { .. }
+                    | Output::Event(_) => {}
                 }
             }
         }

@@ -257,7 +257,9 @@ impl Run<'_> {
                     self.emit(key, Kind::Assign(id, Base::Score(*by)));
                     return Ok(Reply::Double(*by));
                 }
-                Ok(self.bump_exactly(key, view.as_ref(), id, delta))
+                // The sum of the two doubles, which the exact sum of several regions' may not show.
+                self.bump_exactly(key, view.as_ref(), id, delta);
+                Ok(Reply::Double(new))
             }
             Command::ZRem { key, members } => self.remove_named(key, Type::SortedSet, members),
             Command::ZPop { key, end, count } => {

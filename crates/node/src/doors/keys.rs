@@ -528,14 +528,13 @@ fn show(given: Reply) -> v1::Reply {
     use v1::reply::Reply as Shown;
     match given {
         Reply::Ok => reply(Shown::Ok(v1::Ok {})),
-        Reply::Nil => nil(),
+        // Only WATCH asks for stamps, and it is no command of this door.
+        Reply::Nil | Reply::Stamps(_) => nil(),
         Reply::Integer(n) => reply(Shown::Integer(n)),
         Reply::Double(score) => reply(Shown::Score(score)),
         Reply::Bytes(bytes) => value(bytes),
         Reply::Array(items) => list(items.into_iter().map(show).collect()),
         Reply::Simple(name) => reply(Shown::Type(name.to_owned())),
-        // Only WATCH asks for these, and it is no command of this door.
-        Reply::Stamps(_) => nil(),
         Reply::Error(error) => reply(Shown::Error(v1::OperationError {
             code: code_of(&error).to_owned(),
             message: error.to_string(),

@@ -136,7 +136,7 @@ pub(crate) fn parse_read(name: &str, args: &[Bytes]) -> Option<Result> {
         "geopos" | "geodist" | "geohash" | "geosearch" | "georadius_ro" | "georadiusbymember_ro" => {
             places::read(name, args)
         }
-        "pfcount" => hyperloglogs::read(args),
+        "pfcount" => Ok(hyperloglogs::read(args)),
         _ => return None,
     })
 }

@@ -178,6 +178,10 @@ fn rectangle(width: &Bytes, height: &Bytes, unit: &Bytes) -> Outcome<(Area, f64)
 
 /// What all forms of a search share.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Redis's own flags, each a word of the command"
+)]
 struct Options {
     centre: Option<Centre>,
     area: Option<(Area, f64)>,
@@ -233,18 +237,16 @@ impl Options {
             hash: self.hash,
             coordinates: self.coordinates,
         };
-        match self.store {
-            Some(to) => Parsed::plain(Command::GeoStore {
+        if let Some(to) = self.store {
+            return Parsed::plain(Command::GeoStore {
                 to,
                 from: bytes(key),
                 query,
                 distances: self.distances,
-            }),
-            None => {
-                let key = bytes(key);
-                Parsed::shaped_read(Read::GeoSearch { key, query }, shape)
-            }
+            });
         }
+        let key = bytes(key);
+        Parsed::shaped_read(Read::GeoSearch { key, query }, shape)
     }
 }
 

@@ -38,7 +38,13 @@ pub(super) fn write(name: &str, args: &[Bytes]) -> Result {
             return Ok(Parsed::shaped(command, Shape::Pairs));
         }
         ("zpopmin" | "zpopmax", [_, _, ..]) => return Err(syntax()),
-        ("zmpop", [number, rest @ ..]) => return Ok(Parsed::shaped(zmpop(number, rest)?, Shape::KeyedPairs)),
+        ("zmpop", [number, rest @ ..]) => {
+            let (keys, end, count) = zmpop(number, rest)?;
+            return Ok(Parsed::shaped(
+                Command::ZMPop { keys, end, count },
+                Shape::KeyedPairs,
+            ));
+        }
         ("bzpopmin" | "bzpopmax", [keys @ .., time]) if !keys.is_empty() => {
             let command = Command::ZMPop {
                 keys: all(keys),
@@ -48,10 +54,11 @@ pub(super) fn write(name: &str, args: &[Bytes]) -> Result {
             return block(command, Shape::KeyedOne, time, all(keys));
         }
         ("bzmpop", [time, number, rest @ ..]) => {
-            let command = zmpop(number, rest)?;
-            let keys = match &command {
-                Command::ZMPop { keys, .. } => keys.clone(),
-                _ => Vec::new(),
+            let (keys, end, count) = zmpop(number, rest)?;
+            let command = Command::ZMPop {
+                keys: keys.clone(),
+                end,
+                count,
             };
             return block(command, Shape::KeyedPairs, time, keys);
         }
@@ -93,7 +100,8 @@ pub(super) fn timeout(arg: &Bytes) -> std::result::Result<Option<Duration>, Valu
     Ok((!duration.is_zero()).then_some(duration))
 }
 
-fn zmpop(number: &Bytes, rest: &[Bytes]) -> std::result::Result<Command, Value> {
+/// The keys, which end, and how many.
+fn zmpop(number: &Bytes, rest: &[Bytes]) -> std::result::Result<(Vec<Key>, End, u64), Value> {
     let number = numkeys(number)?;
     let (keys, rest) = split_keys(rest, number).ok_or_else(syntax)?;
     let (end, mut options) = match rest {
@@ -111,11 +119,7 @@ fn zmpop(number: &Bytes, rest: &[Bytes]) -> std::result::Result<Command, Value> 
             _ => return Err(syntax()),
         }
     }
-    Ok(Command::ZMPop {
-        keys,
-        end,
-        count: count.unwrap_or(1),
-    })
+    Ok((keys, end, count.unwrap_or(1)))
 }
 
 fn zadd(key: &Bytes, args: &[Bytes], mut increment: bool) -> std::result::Result<Command, Value> {
