@@ -177,6 +177,16 @@ pub struct Stamp {
     pub shown: bool,
 }
 
+impl Stamp {
+    /// Does the key stand as it stood then? One that had nothing stored and has nothing stored now does, too: what is
+    /// known of it in memory may have been let go of meanwhile.
+    pub fn stands_as(&self, then: &Stamp) -> bool {
+        let absent = !self.shown && !then.shown && self.changed == 0;
+        self.incarnation == then.incarnation
+            && (absent || (self.changed, self.shown) == (then.changed, then.shown))
+    }
+}
+
 /// Which end of a sorted set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

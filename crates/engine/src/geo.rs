@@ -9,8 +9,8 @@
 /// Bits of each coordinate.
 const STEP: u32 = 26;
 
-/// One past the largest geohash.
-const END: f64 = 4_503_599_627_370_496.0; // 2^52
+/// Past the largest geohash: the very ends of both ranges take a 27th bit each.
+const END: f64 = 18_014_398_509_481_984.0; // 2^54
 
 const LONGITUDES: (f64, f64) = (-180.0, 180.0);
 /// EPSG:900913: the square map leaves out the poles.

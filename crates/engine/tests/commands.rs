@@ -133,7 +133,11 @@ fn string_commands_on_a_hyperloglog_are_refused_though_its_type_is_string() {
         "GETDEL p",
         "SET p x GET",
     ] {
-        assert_eq!(redis(&mut replica, line), Err(CommandError::WrongType), "{line}");
+        assert_eq!(
+            redis(&mut replica, line),
+            Err(CommandError::HyperLogLogAsString),
+            "{line}"
+        );
     }
     redis(&mut replica, "SET k v").unwrap();
     redis(&mut replica, "SADD s m").unwrap();

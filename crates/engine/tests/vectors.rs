@@ -87,6 +87,7 @@ fn json(reply: &Reply) -> Value {
         Reply::Array(items) => items.iter().map(json).collect(),
         Reply::Simple(text) => (*text).into(),
         Reply::Error(error) => format!("error: {error}").into(),
+        Reply::Stamps(_) => "stamps".into(),
     }
 }
 

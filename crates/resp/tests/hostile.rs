@@ -4,6 +4,12 @@
 //! Seeded and bounded; `HOSTILE_RUNS=<n>` runs longer. A failure prints its seed, and `HOSTILE_SEED=<seed>` repeats it.
 //! `fuzz/` has the same for cargo-fuzz.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of a test: a failure here is the test's failure"
+)]
+
 use bytes::BytesMut;
 use cartograph_resp::{Delimiter, Limits, Parser, Protocol, Value, encode_command};
 
@@ -17,7 +23,7 @@ const LIMITS: Limits = Limits {
     before_auth: false,
 };
 
-/// SplitMix64: enough to choose damage by.
+/// `SplitMix64`: enough to choose damage by.
 struct Dice(u64);
 
 impl Dice {
@@ -158,8 +164,8 @@ fn damaged_streams_are_read_the_same_however_they_are_cut() {
     for seed in seeds {
         let mut dice = Dice(seed);
         let mut bytes = BytesMut::new();
-        for _ in 0..1 + dice.below(6) {
-            let words: Vec<Vec<u8>> = (0..1 + dice.below(6)).map(|_| dice.bytes(40)).collect();
+        for _ in 0..=dice.below(6) {
+            let words: Vec<Vec<u8>> = (0..=dice.below(6)).map(|_| dice.bytes(40)).collect();
             encode_command(&words, &mut bytes);
         }
         let mut stream = bytes.to_vec();
@@ -176,7 +182,7 @@ fn damaged_streams_are_read_the_same_however_they_are_cut() {
         );
 
         let mut bytes = BytesMut::new();
-        for _ in 0..1 + dice.below(4) {
+        for _ in 0..=dice.below(4) {
             let protocol = if dice.below(2) == 0 {
                 Protocol::Resp2
             } else {

@@ -50,7 +50,15 @@ impl Sequence {
         while length < LENGTH {
             let entry = grammar.entry();
             length += entry.len();
-            entries.push(entry);
+            // What is left to chance is looked up in the state that it was taken from.
+            if entry
+                .iter()
+                .any(|words| words[0].windows(4).any(|part| part == b"RAND"))
+            {
+                entries.extend(entry.into_iter().map(|words| vec![words]));
+            } else {
+                entries.push(entry);
+            }
         }
         Sequence {
             seed,

@@ -145,10 +145,17 @@ fn apply(field: BitField, operation: BitFieldOperation, old: i128) -> (Reply, Op
     let new = match overflow {
         _ if (min..=max).contains(&wanted) => wanted,
         BitOverflow::Wrap => fit(wanted, field),
+        BitOverflow::Saturate if !replies_new && is_above(wanted, max, field) => max,
         BitOverflow::Saturate => wanted.clamp(min, max),
         BitOverflow::Fail => return (Reply::Nil, None),
     };
     (integer(if replies_new { new } else { old }), Some(new))
+}
+
+/// Redis finds out how far a number to SET is from its range in 64 bits, so that the lowest numbers of all seem to lie above
+/// the range of a short field with a sign.
+fn is_above(wanted: i128, max: i128, field: BitField) -> bool {
+    wanted > max || (field.signed && max - wanted > i128::from(i64::MAX))
 }
 
 fn integer(value: i128) -> Reply {

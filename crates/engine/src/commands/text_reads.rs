@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::writer::{Stop, Writer};
 
 /// Cells of the table that LCS fills, at most: it holds one number of four bytes each.
-const LCS_CELLS_MAX: usize = 16 << 20;
+const LCS_CELLS_MAX: usize = 32 << 20;
 
 fn bytes(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<u8>, Stop> {
     let shown = look_string(w, key)?;

@@ -162,7 +162,7 @@ impl Shard {
         let mut writer = Writer::new(&mut self.cache, &mut self.chance, setting, sequence, hlc, false);
         for (key, stamp) in &request.watched {
             let stood = match writer.stamp(key) {
-                Ok(now) => now == *stamp && !draft.layer.rows.contains_key(key),
+                Ok(now) => now.stands_as(stamp) && !draft.layer.rows.contains_key(key),
                 Err(Stop::Refused(_)) => false,
                 Err(Stop::Missing(want)) => {
                     writer.abandon();

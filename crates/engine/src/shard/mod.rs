@@ -29,6 +29,8 @@ mod rows;
 mod snapshot;
 mod status;
 mod upkeep;
+#[cfg(test)]
+mod watch_tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

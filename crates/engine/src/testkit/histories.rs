@@ -11,7 +11,11 @@ use cartograph_replica::Entry;
 
 use super::oracle::Oracle;
 use super::{Cluster, Dice};
-use crate::command::{Command, Condition, End, ExpireFlags, Reply, SetExpiry, SetOperation, When, ZAddFlags};
+use crate::command::range::{Span, ZRange};
+use crate::command::{
+    Aggregate, BitField, BitFieldOperation, BitOperation, BitOverflow, Command, Condition, End, ExpireFlags,
+    Reply, SetExpiry, SetOperation, When, ZAddFlags, ZOperation,
+};
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -193,7 +197,7 @@ impl Maker {
 
     fn string(&mut self) -> Command {
         let key = self.key();
-        match self.dice.below(13) {
+        match self.dice.below(14) {
             0..=3 => Command::Set {
                 key,
                 value: self.text(&["10", "7", "abc", "007", ""]),
@@ -244,7 +248,40 @@ impl Maker {
                 }
             }
             11 => Command::IncrBy { key, by: 1 },
+            12 => self.bitmap(key),
             _ => Command::Get { key },
+        }
+    }
+
+    fn bitmap(&mut self, key: Vec<u8>) -> Command {
+        if self.dice.once_in(2) {
+            return Command::BitOp {
+                operation: *self
+                    .dice
+                    .pick(&[BitOperation::And, BitOperation::Or, BitOperation::Xor]),
+                to: key,
+                keys: vec![self.key(), self.key()],
+            };
+        }
+        let operations = (0..=self.dice.below(2)).map(|_| {
+            let field = BitField {
+                signed: false,
+                bits: 8,
+                offset: 8 * self.dice.below(4) as u64,
+            };
+            let how = *self
+                .dice
+                .pick(&[BitOverflow::Wrap, BitOverflow::Saturate, BitOverflow::Fail]);
+            let operation = match self.dice.below(3) {
+                0 => BitFieldOperation::Get,
+                1 => BitFieldOperation::Set(*self.dice.pick(&[0, 49, 300]), how),
+                _ => BitFieldOperation::IncrBy(*self.dice.pick(&[1, -50, 200]), how),
+            };
+            (field, operation)
+        });
+        Command::BitField {
+            operations: operations.collect(),
+            key,
         }
     }
 
@@ -287,7 +324,7 @@ impl Maker {
     fn float(&mut self) -> Command {
         let (key, by) = (
             self.key(),
-            self.text(&["0.1", "0.2", "1.5", "-0.3", "3", "2.25", "1e3"]),
+            self.text(&["0.1", "0.2", "1.5", "-0.3", "3", "2.25", "1e3", "1e30", "-1e30"]),
         );
         match self.dice.below(4) {
             0 => Command::HIncrByFloat {
@@ -383,8 +420,8 @@ impl Maker {
 
     fn sorted_set(&mut self) -> Command {
         let (key, member) = (self.key(), self.text(&["x", "y", "z"]));
-        let score = *self.dice.pick(&[1.0, 2.5, -1.0, 4.1, 0.1, 0.0]);
-        match self.dice.below(13) {
+        let score = *self.dice.pick(&[1.0, 2.5, -1.0, 4.1, 0.1, 0.0, -0.0]);
+        match self.dice.below(17) {
             0..=3 => {
                 let mut pairs = vec![(score, member)];
                 if self.dice.once_in(3) {
@@ -418,7 +455,46 @@ impl Maker {
                 }
             }
             11 => Command::ZRangeWithScores { key },
+            12..=15 => self.several_sorted_sets(key),
             _ => Command::ZScore { key, member },
+        }
+    }
+
+    fn several_sorted_sets(&mut self, key: Vec<u8>) -> Command {
+        let other = self.key();
+        let start = self.dice.below(2);
+        let range = ZRange {
+            span: Span::Ranks {
+                start: i64::try_from(start).unwrap_or(0),
+                stop: *self.dice.pick(&[-1, 0, 1]),
+            },
+            reverse: self.dice.once_in(2),
+            limit: None,
+        };
+        match self.dice.below(4) {
+            0 => Command::ZMPop {
+                keys: vec![key, other],
+                end: *self.dice.pick(&[End::Min, End::Max]),
+                count: 1 + self.dice.below(2) as u64,
+            },
+            1 => Command::ZRemRange { key, range },
+            2 => Command::ZRangeStore {
+                to: key,
+                from: other,
+                range,
+            },
+            _ => Command::ZStore {
+                operation: ZOperation {
+                    operation: *self.dice.pick(&[
+                        SetOperation::Union,
+                        SetOperation::Intersection,
+                        SetOperation::Difference,
+                    ]),
+                    sources: vec![(key, 1.0), (other, 1.0)],
+                    aggregate: Aggregate::Sum,
+                },
+                to: self.key(),
+            },
         }
     }
 

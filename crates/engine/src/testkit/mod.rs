@@ -19,6 +19,7 @@ pub mod histories;
 pub mod oracle;
 mod oracle_collections;
 mod oracle_commands;
+mod oracle_values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ fn score_of(seen: Option<&Seen>) -> Option<f64> {
 }
 
 /// By score, then by member.
-fn ranked(view: Option<View>) -> Vec<(f64, Vec<u8>)> {
+pub(super) fn ranked(view: Option<View>) -> Vec<(f64, Vec<u8>)> {
     let mut all: Vec<(f64, Vec<u8>)> = view.map_or_else(Vec::new, |v| {
         v.elements
             .iter()
@@ -41,7 +41,7 @@ fn ranked(view: Option<View>) -> Vec<(f64, Vec<u8>)> {
     all
 }
 
-fn flat(ranked: &[(f64, Vec<u8>)]) -> Reply {
+pub(super) fn flat(ranked: &[(f64, Vec<u8>)]) -> Reply {
     Reply::Array(
         ranked
             .iter()
@@ -250,7 +250,14 @@ impl Run<'_> {
                 if old.is_some_and(|old| (flags.gt && new <= old) || (flags.lt && new >= old)) {
                     return Ok(Reply::Nil);
                 }
-                Ok(self.bump_exactly(key, view.as_ref(), (Type::SortedSet, member.clone()), delta))
+                let id = (Type::SortedSet, member.clone());
+                if old.is_none() && *by == 0.0 && by.is_sign_negative() {
+                    // A sum has no negative zero: it is written.
+                    self.ready(key, view.as_ref(), Type::SortedSet);
+                    self.emit(key, Kind::Assign(id, Base::Score(*by)));
+                    return Ok(Reply::Double(*by));
+                }
+                Ok(self.bump_exactly(key, view.as_ref(), id, delta))
             }
             Command::ZRem { key, members } => self.remove_named(key, Type::SortedSet, members),
             Command::ZPop { key, end, count } => {

@@ -70,7 +70,7 @@ pub(super) fn bytes_of(seen: Option<&Seen>) -> Option<Vec<u8>> {
     }
 }
 
-fn string_id() -> Id {
+pub(super) fn string_id() -> Id {
     (Type::String, Vec::new())
 }
 
@@ -94,6 +94,9 @@ impl Run<'_> {
 
     pub(super) fn typed(&mut self, key: &[u8], ty: Type) -> Result<Option<View>, CommandError> {
         match self.look(key) {
+            Some(view) if view.ty == Type::HyperLogLog && ty == Type::String => {
+                Err(CommandError::HyperLogLogAsString)
+            }
             Some(view) if view.ty != ty => Err(CommandError::WrongType),
             view => Ok(view),
         }
@@ -197,6 +200,12 @@ impl Run<'_> {
             Command::PfAdd { .. } | Command::PfCount { .. } | Command::PfMerge { .. } => {
                 self.hyperloglog(command)
             }
+            Command::BitField { .. }
+            | Command::BitOp { .. }
+            | Command::ZMPop { .. }
+            | Command::ZRemRange { .. }
+            | Command::ZRangeStore { .. }
+            | Command::ZStore { .. } => self.whole_value(command),
             other => self.set(other, real),
         }
     }

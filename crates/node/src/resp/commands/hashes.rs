@@ -103,9 +103,10 @@ pub(super) fn random(count: &Bytes, rest: &[Bytes], with: &str) -> std::result::
 
 /// What C reads as an unsigned number, sign and all.
 fn check_cursor(cursor: &Bytes) -> std::result::Result<(), Value> {
-    let digits = match cursor.split_first() {
+    let text = cursor.split(|byte| *byte == 0).next().unwrap_or_default();
+    let digits = match text.split_first() {
         Some((b'-' | b'+', digits)) if !digits.is_empty() => digits,
-        Some(_) | None => cursor.as_ref(),
+        Some(_) | None => text,
     };
     let number = digits.iter().try_fold(0_u64, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;

@@ -59,6 +59,8 @@ fn expire_flags(options: &[Bytes]) -> std::result::Result<ExpireFlags, Value> {
             b"gt" => flags.gt = true,
             b"lt" => flags.lt = true,
             _ => {
+                // Redis prints a C string.
+                let option = option.split(|byte| *byte == 0).next().unwrap_or_default();
                 let option = String::from_utf8_lossy(option);
                 return Err(error(&format!("Unsupported option {option}")));
             }

@@ -127,17 +127,22 @@ fn keyed(items: Vec<Reply>, form: fn(Vec<Reply>) -> Value) -> Value {
 /// Scores in a page of ZSCAN are text in both versions.
 fn page(items: Reply) -> Value {
     let text = |item| match item {
-        Reply::Double(score) => Value::Bulk(
-            cartograph_engine::number::format_double_17g(score)
-                .into_bytes()
-                .into(),
-        ),
+        Reply::Double(score) => Value::Bulk(packed(score).into_bytes().into()),
         other => plain(other),
     };
     match items {
         Reply::Array(items) => Value::Array(items.into_iter().map(text).collect()),
         other => plain(other),
     }
+}
+
+/// A score as it stands in a small sorted set: whole numbers as such.
+fn packed(score: f64) -> String {
+    const INTEGER_MAX: f64 = 4_611_686_018_427_387_904.0; // 2^62
+    if score.fract() == 0.0 && score.abs() <= INTEGER_MAX {
+        return format!("{:.0}", score + 0.0);
+    }
+    cartograph_engine::number::format_double_17g(score)
 }
 
 /// Longitude and latitude: numbers in RESP3, but with digits that no double is printed with elsewhere.

@@ -17,13 +17,9 @@ use super::{Parsed, Result, Shape};
 
 pub(super) fn write(name: &str, args: &[Bytes]) -> Result {
     Ok(Parsed::plain(match (name, args) {
-        ("zadd", [key, args @ ..]) => zadd(key, args)?,
-        ("zincrby", [key, by, member]) => Command::ZIncrBy {
-            key: bytes(key),
-            flags: ZAddFlags::default(),
-            by: double(by)?,
-            member: bytes(member),
-        },
+        ("zadd", [key, args @ ..]) => zadd(key, args, false)?,
+        // To Redis a ZADD INCR, flags and all.
+        ("zincrby", [key, args @ ..]) => zadd(key, args, true)?,
         ("zrem", [key, members @ ..]) if !members.is_empty() => Command::ZRem {
             key: bytes(key),
             members: all(members),
@@ -122,9 +118,8 @@ fn zmpop(number: &Bytes, rest: &[Bytes]) -> std::result::Result<Command, Value> 
     })
 }
 
-fn zadd(key: &Bytes, args: &[Bytes]) -> std::result::Result<Command, Value> {
+fn zadd(key: &Bytes, args: &[Bytes], mut increment: bool) -> std::result::Result<Command, Value> {
     let mut flags = ZAddFlags::default();
-    let mut increment = false;
     let mut rest = args;
     while let [word, after @ ..] = rest {
         match word.to_ascii_lowercase().as_slice() {

@@ -425,6 +425,7 @@ async fn serve(lane: &Arc<Lane>, link: Link, after: &mut Option<AfterReplies>) -
     let mut ticks = tokio::time::interval(lane.dialer.config.read_timeout / STALL_TICKS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
+    let mut ended = std::pin::pin!(lane.ended.notified());
     let (mut proven, mut quiet) = (false, 0);
     loop {
         let broken = tokio::select! {
@@ -451,7 +452,7 @@ async fn serve(lane: &Arc<Lane>, link: Link, after: &mut Option<AfterReplies>) -
                 quiet = if lane.waits_for_replies() { quiet + 1 } else { 0 };
                 None
             }
-            () = lane.ended.notified() => None,
+            () = &mut ended, if !lane.is_closing() => None,
         };
         match broken {
             Some(reason) if proven => return Ok(End::Broken(reason)),
