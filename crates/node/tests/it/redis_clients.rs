@@ -1,6 +1,7 @@
 //! The door for Redis clients, seen from a client: what the node answers itself, beside a plain Redis.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use cartograph_node::Node;
@@ -323,9 +324,42 @@ async fn what_the_node_answers_itself_is_what_a_plain_redis_answers() {
 }
 
 /// Lines of INFO.
-fn lines(info: &str) -> std::collections::BTreeMap<String, String> {
+fn lines(info: &str) -> BTreeMap<String, String> {
     let lines = info.lines().filter_map(|l| l.trim_end().split_once(':'));
     lines.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+/// What exporters and boards read as numbers.
+fn numbers_are_there(info: &BTreeMap<String, String>) {
+    for key in [
+        "uptime_in_seconds",
+        "used_memory",
+        "used_memory_rss",
+        "maxmemory",
+        "mem_fragmentation_ratio",
+        "evicted_keys",
+        "expired_keys",
+        "keyspace_hits",
+        "keyspace_misses",
+        "blocked_clients",
+        "maxclients",
+        "total_net_input_bytes",
+        "total_net_output_bytes",
+        "total_connections_received",
+        "rejected_connections",
+        "instantaneous_ops_per_sec",
+        "used_cpu_sys",
+        "used_cpu_user",
+        "master_repl_offset",
+        "connected_slaves",
+        "tcp_port",
+        "process_id",
+        "rdb_last_save_time",
+        "aof_enabled",
+        "total_error_replies",
+    ] {
+        assert!(info[key].parse::<f64>().is_ok(), "{key}: {}", info[key]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,35 +402,7 @@ async fn info_has_what_exporters_read_from_where_it_is_true() {
     assert!(info.contains_key("latency_percentiles_usec_get"));
     assert!(info["connected_clients"].parse::<u64>().unwrap() >= 1);
     assert!(info["total_commands_processed"].parse::<u64>().unwrap() >= 4);
-    for key in [
-        "uptime_in_seconds",
-        "used_memory",
-        "used_memory_rss",
-        "maxmemory",
-        "mem_fragmentation_ratio",
-        "evicted_keys",
-        "expired_keys",
-        "keyspace_hits",
-        "keyspace_misses",
-        "blocked_clients",
-        "maxclients",
-        "total_net_input_bytes",
-        "total_net_output_bytes",
-        "total_connections_received",
-        "rejected_connections",
-        "instantaneous_ops_per_sec",
-        "used_cpu_sys",
-        "used_cpu_user",
-        "master_repl_offset",
-        "connected_slaves",
-        "tcp_port",
-        "process_id",
-        "rdb_last_save_time",
-        "aof_enabled",
-        "total_error_replies",
-    ] {
-        assert!(info[key].parse::<f64>().is_ok(), "{key}: {}", info[key]);
-    }
+    numbers_are_there(&info);
     assert_eq!(info["crdt_region"], "region-1");
     assert!(info["crdt_shard0_version_vector"].contains('='));
     assert!(info["crdt_log_entries"].parse::<u64>().unwrap() >= 2);
@@ -406,6 +412,14 @@ async fn info_has_what_exporters_read_from_where_it_is_true() {
         "{memory}"
     );
     assert!(!memory.contains("# Server"));
+    region.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_do_is_in_the_metrics() {
+    let region = Region::start(|_, _| {}).await;
+    let mut client = region.client().await;
+    assert_eq!(client.ask("GET a").await, Value::Null);
     let metrics = region.metrics().await;
     for line in [
         "cartograph_operation_duration_seconds_count{command=\"get\"} 1",
@@ -421,24 +435,30 @@ async fn info_has_what_exporters_read_from_where_it_is_true() {
 
 const SECRET_HASH: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_may_do_what_the_file_says_and_what_it_says_later() {
-    let users = |rights: &str| {
-        format!(
-            "[[users]]\nname = 'shop'\npassword_sha256 = ['{SECRET_HASH}']\nrights = {rights}\nkeys = ['cart:*']\n\
-             [[users]]\nname = 'operator'\npassword_sha256 = ['{SECRET_HASH}']\nrights = ['read', 'write', 'admin']\n"
-        )
-    };
-    let mut place = None;
+fn users(rights: &str) -> String {
+    format!(
+        "[[users]]\nname = 'shop'\npassword_sha256 = ['{SECRET_HASH}']\nrights = {rights}\nkeys = ['cart:*']\n\
+         [[users]]\nname = 'operator'\npassword_sha256 = ['{SECRET_HASH}']\nrights = ['read', 'write', 'admin']\n"
+    )
+}
+
+/// A region with two users whose password is `secret`, and where its files are.
+async fn with_users() -> (Region, PathBuf) {
+    let mut place = PathBuf::new();
     let region = Region::start(|config, dir| {
         let file = dir.join("users.toml");
         std::fs::write(&file, users("['read', 'write']")).unwrap();
         config.resp.users_file = Some(file);
         config.resp.audit_file = Some(dir.join("audit.log"));
-        place = Some(dir.to_owned());
+        dir.clone_into(&mut place);
     })
     .await;
-    let place = place.unwrap();
+    (region, place)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_may_do_what_the_file_says() {
+    let (region, _place) = with_users().await;
     let mut shop = region.client().await;
     assert_eq!(shop.text("GET cart:1").await, "NOAUTH Authentication required.");
     assert!(
@@ -476,15 +496,28 @@ async fn users_may_do_what_the_file_says_and_what_it_says_later() {
     );
     assert_eq!(
         operator.text("ACL DRYRUN shop GET sess:1").await,
-        "User shop has no permissions to access the 'sess:1' key"
+        "This user has no permissions to access the 'sess:1' key"
     );
+    let log = format!("{:?}", operator.ask("ACL LOG").await);
+    for part in ["client|list", "\"key\"", "\"auth\"", "eval_ro", "user=shop"] {
+        assert!(log.contains(part), "{part} not in {log}");
+    }
     assert!(
         operator
             .text("ACL SETUSER eve on")
             .await
             .contains("not supported")
     );
-    // The file turns wrong, then right.
+    region.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_users_file_that_changes_counts_at_once_and_a_wrong_one_never() {
+    let (region, place) = with_users().await;
+    let (mut shop, mut operator) = (region.client().await, region.client().await);
+    assert_eq!(shop.text("AUTH shop secret").await, "OK");
+    assert_eq!(operator.text("AUTH operator secret").await, "OK");
+    assert_eq!(shop.text("HSET cart:1 a 1").await, "1");
     std::fs::write(place.join("users.toml"), "users = 3").unwrap();
     assert!(operator.text("ACL LOAD").await.contains("users.toml"));
     assert_eq!(shop.text("HSET cart:1 a 2").await, "0", "nothing has changed");

@@ -179,16 +179,15 @@ fn dry_run(context: &Context, name: &[u8], command: &[Bytes]) -> Value {
     }
     if !user.may_run(info) {
         return text(format!(
-            "User {} has no permissions to run the '{}' command",
-            user.name, info.name
+            "This user has no permissions to run the '{}' command",
+            info.name
         ));
     }
     let keys = table::key_positions(info, command).unwrap_or_default();
     let mut keys = keys.iter().filter_map(|at| command.get(*at));
     match keys.find(|key| user.check(info, std::iter::once(&key[..])).is_err()) {
         Some(key) => text(format!(
-            "User {} has no permissions to access the '{}' key",
-            user.name,
+            "This user has no permissions to access the '{}' key",
             lossy(key)
         )),
         None => flag("OK"),
