@@ -21,7 +21,7 @@
 
 mod blocking;
 pub(crate) mod clients;
-mod commands;
+pub(crate) mod commands;
 mod connection;
 pub(crate) mod context;
 mod dispatch;
