@@ -430,8 +430,7 @@ fn serve_resp(
 ) -> Result<JoinHandle<()>, NodeError> {
     let tls = doors.config.resp.tls.as_ref().map(tls::resp).transpose()?;
     let context = Context::new(Arc::clone(doors))?;
-    // It ends with `stop`.
-    let _ = resp::server::start(&context, stop.clone());
+    resp::server::start(&context, stop.clone());
     resp::start(&context, listener, tls, stop).map_err(NodeError::Threads)
 }
 

@@ -44,7 +44,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cartograph_resp::Value;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
@@ -57,14 +56,15 @@ use users::{Need, needed};
 const INFORMED_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts what runs beside the connections: /metrics knows the door from here on, and the users file is followed.
-pub(crate) fn start(context: &Arc<Context>, stopping: CancellationToken) -> JoinHandle<()> {
+pub(crate) fn start(context: &Arc<Context>, stopping: CancellationToken) {
     let collector = metrics::DoorCollector::new(Arc::downgrade(context));
     context.doors.metrics.add(Box::new(collector));
     let context = Arc::clone(context);
-    tokio::spawn(async move {
+    // It ends with `stopping`; nobody waits for it.
+    drop(tokio::spawn(async move {
         let followed = users::follow(Arc::clone(&context), stopping.clone());
         tokio::join!(followed, keep_informed(&context, &stopping));
-    })
+    }));
 }
 
 /// Asks this region's store now and then how it fares, so that /metrics, which does not wait, can tell.
