@@ -10,6 +10,7 @@
 mod grammar;
 mod replies;
 mod sides;
+mod tokens;
 
 use anyhow::{Context as _, Result, bail};
 use cartograph_engine::testkit::Dice;
