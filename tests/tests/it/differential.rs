@@ -131,7 +131,7 @@ fn shrink(mut sequence: Sequence, theirs: &mut Theirs, ours: &mut Ours) -> Resul
         .map(|entry| {
             entry
                 .iter()
-                .map(|words| grammar::shown(words))
+                .map(grammar::shown)
                 .collect::<Vec<_>>()
                 .join("   ;   ")
         })
