@@ -51,13 +51,18 @@ pub struct Request {
 }
 
 impl Request {
+    /// Commands that watch nothing.
+    pub fn new(commands: Vec<Command>, idempotency_key: Option<Vec<u8>>) -> Self {
+        Request {
+            commands,
+            watched: Vec::new(),
+            idempotency_key,
+        }
+    }
+
     /// A single command.
     pub fn one(command: Command) -> Self {
-        Request {
-            commands: vec![command],
-            watched: Vec::new(),
-            idempotency_key: None,
-        }
+        Request::new(vec![command], None)
     }
 }
 

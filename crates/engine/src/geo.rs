@@ -149,10 +149,18 @@ pub fn decode(score: f64) -> Position {
     }
 }
 
-/// A score as a geohash's bits; what was no geohash is cut as a cast to 64 bits cuts it.
+/// A score as a geohash's bits. What was no geohash becomes what it becomes in Redis on x86-64, where a double is made
+/// an unsigned number in two halves, and what fits neither is 0.
 #[expect(clippy::cast_possible_truncation, reason = "scores are what ZADD was given")]
 pub fn bits_of(score: f64) -> u64 {
-    (score as i64).cast_unsigned()
+    const HALF: f64 = 9_223_372_036_854_775_808.0; // 2^63
+    if score < HALF {
+        (score as i64).cast_unsigned()
+    } else if score - HALF < HALF {
+        ((score - HALF) as i64).cast_unsigned() ^ 1 << 63
+    } else {
+        0
+    }
 }
 
 /// The text that GEOHASH gives for a score.

@@ -438,11 +438,7 @@ impl World {
         r.shard.as_ref()?;
         r.next_request += 1;
         let id = RequestId(r.next_request);
-        let request = Request {
-            commands,
-            watched: Vec::new(),
-            idempotency_key,
-        };
+        let request = Request::new(commands, idempotency_key);
         self.give(region, Input::Request { id, request });
         Some(id)
     }

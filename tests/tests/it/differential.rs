@@ -10,6 +10,7 @@
 mod grammar;
 mod replies;
 mod sides;
+mod tokens;
 
 use anyhow::{Context as _, Result, bail};
 use cartograph_engine::testkit::Dice;
@@ -130,7 +131,7 @@ fn shrink(mut sequence: Sequence, theirs: &mut Theirs, ours: &mut Ours) -> Resul
         .map(|entry| {
             entry
                 .iter()
-                .map(|words| grammar::shown(words))
+                .map(grammar::shown)
                 .collect::<Vec<_>>()
                 .join("   ;   ")
         })

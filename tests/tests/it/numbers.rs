@@ -7,8 +7,8 @@ mod texts;
 use anyhow::{Result, bail, ensure};
 use cartograph_crdt::exact::Exact;
 use cartograph_engine::number::{
-    FloatError, FloatIncrement, LongDouble, ScoreError, format_double_17g, format_double_shortest,
-    hincr_by_float, incr_by_float, parse_double, parse_i64, parse_number, show_number, show_score, zincr,
+    FloatError, FloatIncrement, ScoreError, format_double_17g, format_double_shortest, hincr_by_float,
+    incr_by_float, parse_double, parse_i64, parse_number, show_number, show_score, zincr,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -60,12 +60,7 @@ fn cases(rng: &mut ChaCha8Rng, count: usize) -> Vec<Case> {
     cases
 }
 
-fn long_double_sum(old: Option<&[u8]>, by: &[u8]) -> Option<String> {
-    let old = old.map_or(Some(LongDouble::ZERO), LongDouble::parse)?;
-    Some((old + LongDouble::parse(by)?).format_human())
-}
-
-/// Whether our answer is that of Redis, save that we refuse to leave the range of 64-bit integers.
+/// Whether our answer is that of Redis, and counts for what it shows.
 fn same_increment(case: &Case, ours: Result<FloatIncrement, FloatError>, theirs: &Reply) -> Result<()> {
     let old = case.0.as_deref();
     match (ours, theirs) {

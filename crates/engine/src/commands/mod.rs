@@ -203,7 +203,10 @@ fn read(command: &Read, w: &mut Writer<'_>) -> Result<Reply, Stop> {
 /// the whole of a key that it replaces, it asks for while it runs.
 pub(crate) fn wants(command: &Command) -> Vec<Want> {
     match command {
-        Command::Del { keys } | Command::Exists { keys } => keys.iter().map(|k| Want::header(k)).collect(),
+        Command::Del { keys }
+        | Command::Exists { keys }
+        | Command::ZMPop { keys, .. }
+        | Command::Stamp { keys } => keys.iter().map(|k| Want::header(k)).collect(),
         Command::Type { key }
         | Command::Pttl { key }
         | Command::Expire { key, .. }
@@ -253,13 +256,7 @@ pub(crate) fn wants(command: &Command) -> Vec<Want> {
         | Command::ZRangeWithScores { key }
         | Command::ZPop { key, .. }
         | Command::ZRemRange { key, .. } => vec![Want::all(key)],
-        Command::BitOp { to, keys, .. } => {
-            let sources = keys.iter().flat_map(|k| want(k, [ElementId::string()]));
-            sources.chain([Want::header(to)]).collect()
-        }
-        Command::ZMPop { keys, .. } | Command::Stamp { keys } => {
-            keys.iter().map(|k| Want::header(k)).collect()
-        }
+        Command::BitOp { to, keys, .. } => [string_of(keys), vec![Want::header(to)]].concat(),
         Command::ZStore { to, operation } => {
             let sources = operation.sources.iter().map(|(k, _)| Want::all(k));
             sources.chain([Want::header(to)]).collect()

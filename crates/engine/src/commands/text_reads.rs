@@ -20,7 +20,10 @@ fn bytes(w: &mut Writer<'_>, key: &[u8]) -> Result<Vec<u8>, Stop> {
 pub(super) fn mget(w: &mut Writer<'_>, keys: &[Key]) -> Result<Reply, Stop> {
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
-        let shown = w.look(key)?.filter(|s| s.ty == cartograph_crdt::Type::String);
+        let shown = match look_string(w, key) {
+            Err(Stop::Refused(CommandError::WrongType)) => None,
+            shown => shown?,
+        };
         values.push(Reply::bytes(shown_bytes(w, key, shown)?));
     }
     Ok(Reply::Array(values))

@@ -90,10 +90,7 @@ impl Shard {
             let Some(waiting) = self.queue.pop_front() else {
                 break;
             };
-            if draft.keeps_reply_of(&waiting.request)
-                || stamps_what_was_touched(&waiting.request, &draft)
-                || !self.retry_known(&waiting, out)
-            {
+            if !self.is_its_turn(&waiting, &draft, out) {
                 self.queue.push_front(waiting);
                 break;
             }
@@ -131,10 +128,7 @@ impl Shard {
                     done.push((waiting, replies));
                 }
                 Evaluated::Refused(error) => done.push((waiting, vec![Reply::Error(error)])),
-                Evaluated::WatchFailed => reply_error(waiting.id, RequestError::WatchFailed, out),
-                Evaluated::Damaged(reason) => {
-                    reply_error(waiting.id, RequestError::Damaged { reason }, out);
-                }
+                Evaluated::Failed(error) => reply_error(waiting.id, error, out),
                 Evaluated::Missing(want) => {
                     self.queue.push_front(waiting);
                     self.want(want, out);
@@ -144,6 +138,14 @@ impl Shard {
             }
         }
         self.begin_commit(draft, Work::Local { requests: done }, out)
+    }
+
+    /// Can it be evaluated on top of this draft? Else the draft's commit goes first, or what is known of a retry.
+    fn is_its_turn(&mut self, waiting: &Waiting, draft: &Draft, out: &mut Vec<Output>) -> bool {
+        let request = &waiting.request;
+        !draft.keeps_reply_of(request)
+            && !stamps_what_was_touched(request, draft)
+            && self.retry_known(waiting, out)
     }
 
     pub(super) fn setting(&self) -> Setting {
@@ -171,7 +173,7 @@ impl Shard {
             };
             if !stood {
                 writer.abandon();
-                return Evaluated::WatchFailed;
+                return Evaluated::Failed(RequestError::WatchFailed);
             }
         }
         let mut replies = Vec::with_capacity(request.commands.len());
@@ -207,8 +209,8 @@ impl Shard {
     }
 
     fn missing(&self, want: Want) -> Evaluated {
-        match self.rows.damaged.get(&want.key) {
-            Some(reason) => Evaluated::Damaged(reason.clone()),
+        match self.rows.damaged.get(&want.key).cloned() {
+            Some(reason) => Evaluated::Failed(RequestError::Damaged { reason }),
             None => Evaluated::Missing(want),
         }
     }
@@ -335,8 +337,7 @@ enum Evaluated {
     },
     Refused(CommandError),
     Missing(Want),
-    WatchFailed,
-    Damaged(String),
+    Failed(RequestError),
 }
 
 /// Replies as kept for a retry.

@@ -2,6 +2,8 @@
 
 use cartograph_engine::testkit::Dice;
 
+use super::tokens::TOKENS;
+
 /// A command's words.
 pub(super) type Words = Vec<Vec<u8>>;
 
@@ -123,7 +125,7 @@ const FAMILIES: &[&[&str]] = &[
         "HINCRBYFLOAT H F X",
         "HSCAN H 0",
         "HSCAN H 0 MATCH a* COUNT 100",
-        "HSCAN H 0 COUNT N",
+        "HSCAN H 0 COUNT PAGE",
         "DEL H",
     ],
     &[
@@ -518,121 +520,16 @@ impl Grammar {
         if self.keys(word, words) || self.option(word, words) {
             return;
         }
-        let all: &[&str] = match word {
-            "F" | "M" => &["a", "b", "c", "d", "ab", "10"],
-            "V" => &[
-                "1",
-                "10",
-                "abc",
-                "ohmytext",
-                "mynewtext",
-                "007",
-                "2.5",
-                "-4",
-                "xyz",
-                "foobar",
-            ],
-            "NV" => &[
-                "1",
-                "10",
-                "-7",
-                "9223372036854775807",
-                "9223372036854775806",
-                "1e30",
-                "2.5",
-                "0.1",
-                "3.0",
-                "5e3",
-                "abc",
-                "1e4000",
-                "0",
-            ],
-            "N" => &[
-                "0",
-                "1",
-                "-3",
-                "100",
-                "9223372036854775807",
-                "-9223372036854775808",
-                "x",
-                "1.5",
-                "01",
-                "-0",
-            ],
-            "X" => &[
-                "0.1", "0.2", "-0.3", "3", "1.5e2", "abc", "0.0001", "1e30", "-1e19", "1e-20", "inf", "nan",
-                "0x1p3", "1e4932", "9e18",
-            ],
-            "SC" => &[
-                "1",
-                "2.5",
-                "-1",
-                "4.1",
-                "0",
-                "0.1",
-                "-0",
-                "inf",
-                "-inf",
-                "1e300",
-                "-1e300",
-                "1e-300",
-                "3",
-                "0x10",
-                "1e17",
-                "123456789012345678",
-            ],
-            "R" => &[
-                "0",
-                "1",
-                "-1",
-                "2",
-                "-2",
-                "5",
-                "-100",
-                "100",
-                "9223372036854775807",
-                "-9223372036854775808",
-                "x",
-            ],
-            "C" => &[
-                "0",
-                "1",
-                "2",
-                "3",
-                "-1",
-                "-3",
-                "100",
-                "x",
-                "9223372036854775807",
-                "-9223372036854775808",
-            ],
-            "O" => &[
-                "0",
-                "1",
-                "5",
-                "9",
-                "100",
-                "-1",
-                "x",
-                "4294967296",
-                "4294967295000",
-                "9223372036854775807",
-            ],
-            "BIT" => &["0", "1", "0", "1", "2", "-1", "x"],
-            "Y" => &[
-                "0", "1", "(1", "-inf", "+inf", "inf", "(2.5", "3", "-1", "(-inf", "x", "(", "1e400", " 2",
-                "nan",
-            ],
-            "L" => &["-", "+", "[a", "(a", "[b", "(c", "[", "(", "[ab", "x", "a", "--"],
-            "E" => return words.push(format!("element:{}", self.dice.below(500)).into_bytes()),
-            literal => return words.push(literal.as_bytes().to_vec()),
-        };
-        self.one(all, words);
+        match TOKENS.iter().find(|(name, _)| *name == word) {
+            Some((_, all)) => self.one(all, words),
+            None => words.push(word.as_bytes().to_vec()),
+        }
     }
 
+    /// What is made of several choices.
     fn option(&mut self, word: &str, words: &mut Words) -> bool {
         match word {
-            "XPF" => self.one(&["NX", "XX", "GT", "LT", "nx", "foo"], words),
+            "E" => words.push(format!("element:{}", self.dice.below(500)).into_bytes()),
             "SETOPT" | "GETEXOPT" => match self.dice.below(4) {
                 0 => {
                     self.one(&["EX", "ex"], words);
@@ -644,154 +541,17 @@ impl Grammar {
                     self.word(time, words);
                 }
                 2 if word == "SETOPT" => self.one(&["NX", "XX", "GET", "KEEPTTL"], words),
-                _ => self.one(
-                    &["NX", "XX", "GET", "get", "KEEPTTL", "PERSIST", "EXAT", "bad"],
-                    words,
-                ),
+                _ => self.word("FLAG", words),
             },
-            "LCSOPT" => self.one(
-                &[
-                    "LEN",
-                    "IDX",
-                    "WITHMATCHLEN",
-                    "MINMATCHLEN 2",
-                    "MINMATCHLEN 1",
-                    "MINMATCHLEN x",
-                    "bad",
-                ],
-                words,
-            ),
-            "UNIT" => self.one(&["BIT", "BYTE", "bit", "bad"], words),
-            "OVER" => self.one(&["WRAP", "SAT", "FAIL", "sat", "bad"], words),
-            "TYPE" => self.one(
-                &[
-                    "u8", "i8", "u4", "i16", "u1", "i64", "u63", "i5", "u64", "i0", "x8", "u",
-                ],
-                words,
-            ),
-            "BITS" => self.one(&["AND", "OR", "XOR", "NOT", "bad"], words),
             "BF" => {
                 self.one(&["GET", "SET", "INCRBY", "SET", "INCRBY"], words);
                 let gets = words.last().is_some_and(|w| w == b"GET");
                 self.word("TYPE", words);
-                self.one(&["0", "1", "5", "8", "#1", "#2", "100", "-1", "x", "#x"], words);
+                self.word("BITAT", words);
                 if !gets {
-                    self.one(
-                        &[
-                            "0",
-                            "1",
-                            "-1",
-                            "255",
-                            "-129",
-                            "9223372036854775807",
-                            "-9223372036854775808",
-                            "100",
-                            "x",
-                        ],
-                        words,
-                    );
+                    self.word("BITVALUE", words);
                 }
             }
-            "ZOPT" => self.one(&["NX", "XX", "GT", "LT", "CH", "ch"], words),
-            "END" => self.one(&["MIN", "MAX", "min", "bad"], words),
-            "WAIT" => self.one(&["0.001", "0.001", "0.001", "abc", "-1", "inf"], words),
-            "ZROPT" => self.one(
-                &[
-                    "REV",
-                    "WITHSCORES",
-                    "LIMIT 0 2",
-                    "LIMIT 1 -1",
-                    "LIMIT -1 2",
-                    "LIMIT 1 0",
-                    "LIMIT x 1",
-                    "BYLEX",
-                    "BYSCORE",
-                    "LIMIT",
-                    "bad",
-                ],
-                words,
-            ),
-            "UOPT" => self.one(
-                &[
-                    "AGGREGATE MIN",
-                    "AGGREGATE MAX",
-                    "AGGREGATE SUM",
-                    "WEIGHTS 2",
-                    "WEIGHTS 2 -1",
-                    "WEIGHTS 0 inf 1",
-                    "WEIGHTS 2 3.5 -0",
-                    "AGGREGATE",
-                    "AGGREGATE bad",
-                    "WEIGHTS x",
-                    "WITHSCORES",
-                    "bad",
-                ],
-                words,
-            ),
-            "LL" => self.one(
-                &[
-                    "13.361389 38.115556",
-                    "15.087269 37.502669",
-                    "0 0",
-                    "-122.4 37.8",
-                    "179 60",
-                    "-170 -60",
-                    "2.35 48.85",
-                    "13.4 38.1",
-                    "181 0",
-                    "0 86",
-                    "x 1",
-                    "1 x",
-                ],
-                words,
-            ),
-            "DU" => self.one(&["m", "km", "ft", "mi", "KM", "bad"], words),
-            "RAD" => self.one(
-                &[
-                    "200 km",
-                    "100 mi",
-                    "1000 m",
-                    "500000 ft",
-                    "0 m",
-                    "3000 km",
-                    "-1 m",
-                    "x m",
-                    "5 bad",
-                    "300 KM",
-                ],
-                words,
-            ),
-            "BOX" => self.one(
-                &[
-                    "400 400 km",
-                    "100 1000 mi",
-                    "1 1 m",
-                    "3000 2000 km",
-                    "-1 1 m",
-                    "x 1 m",
-                    "1 x m",
-                    "1 1 bad",
-                ],
-                words,
-            ),
-            "GOPT" => self.one(
-                &[
-                    "WITHDIST",
-                    "WITHCOORD",
-                    "WITHHASH",
-                    "ASC",
-                    "DESC",
-                    "COUNT 1",
-                    "COUNT 2 ASC",
-                    "COUNT 0",
-                    "COUNT x",
-                    "ANY",
-                    "bad",
-                    "WITHDIST WITHHASH WITHCOORD ASC",
-                    "BYRADIUS 1 m",
-                ],
-                words,
-            ),
             _ => return false,
         }
         true

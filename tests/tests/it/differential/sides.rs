@@ -109,7 +109,9 @@ impl Raw {
         let mut replies = Vec::with_capacity(commands.len());
         for part in commands.chunks(IN_FLIGHT) {
             let mut sent = BytesMut::new();
-            part.iter().for_each(|words| encode_command(words, &mut sent));
+            for words in part {
+                encode_command(words, &mut sent);
+            }
             self.stream.write_all(&sent)?;
             for _ in part {
                 replies.push(self.frame()?);
@@ -119,7 +121,7 @@ impl Raw {
     }
 
     fn frame(&mut self) -> Result<Bytes> {
-        let mut chunk = [0; 65_536];
+        let mut chunk = [0; 16_384];
         loop {
             if let Some(frame) = self.frames.next(&mut self.buffer)? {
                 return Ok(frame);
