@@ -234,7 +234,8 @@ impl ShardHandle {
             Err(mpsc::error::TrySendError::Closed(Ask::Requests(batch))) => {
                 return Err((batch, shutting_down()));
             }
-            Err(_) => return Ok(()),
+            // It gives back what it was given.
+            Err(_) => return Err((Vec::new(), shutting_down())),
         };
         match tokio::time::timeout(limit, self.asks.reserve()).await {
             Ok(Ok(place)) => {

@@ -431,7 +431,7 @@ fn serve_resp(
     let tls = doors.config.resp.tls.as_ref().map(tls::resp).transpose()?;
     let context = Context::new(Arc::clone(doors))?;
     resp::server::start(&context, stop.clone());
-    resp::start(&context, listener, tls, stop).map_err(NodeError::Threads)
+    resp::start(&context, listener, tls.as_ref(), stop).map_err(NodeError::Threads)
 }
 
 fn scrubs(doors: &Arc<Doors>) -> Vec<JoinHandle<()>> {

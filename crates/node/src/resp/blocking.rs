@@ -76,7 +76,7 @@ impl Connection {
         loop {
             let asked = handle.request(ShardRequest::one(command.clone()), limit);
             match self.while_listening(asked).await? {
-                Err(failed) => return Ok(errors::of_failure(failed.into())),
+                Err(failed) => return Ok(errors::of_failure(&failed.into())),
                 Ok(done) => match done.replies.into_iter().next() {
                     Some(Reply::Nil) => {}
                     Some(reply) => return Ok(commands::shape(reply, shape, protocol)),
@@ -149,7 +149,7 @@ impl Connection {
             }
             // It still waits there: that connection is of no more use.
             Ok(None) => unblocked(),
-            Err(failed) => errors::of_raw(failed),
+            Err(failed) => errors::of_raw(&failed),
         })
     }
 
@@ -178,7 +178,7 @@ impl Connection {
                 self.keep_pinned(pinned);
                 Ok(frames)
             }
-            Ok(Err(failed)) => Err(errors::of_raw(failed)),
+            Ok(Err(failed)) => Err(errors::of_raw(&failed)),
             Err(_) => Err(errors::late(true, limit)),
         })
     }
@@ -194,7 +194,7 @@ impl Connection {
             return Ok(Err(no_redis()));
         };
         let made = raw.pinned(self.session.protocol);
-        Ok(self.while_listening(made).await?.map_err(errors::of_raw))
+        Ok(self.while_listening(made).await?.map_err(|e| errors::of_raw(&e)))
     }
 
     /// Kept only while something hangs on it; else others may have it.

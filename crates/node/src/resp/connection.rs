@@ -176,7 +176,6 @@ impl Connection {
                 () = self.worker.stopping.cancelled() => return Err(End::AfterReplies),
                 frame = next_push(&mut self.pinned) => {
                     self.pushed(frame);
-                    continue;
                 }
                 readable = outbox.transport().readable(), if read => {
                     readable.map_err(|_| End::Now)?;
@@ -295,10 +294,10 @@ impl Connection {
         let outbox = Arc::clone(&self.outbox);
         let to = Box::new(move |result: Result<Replies, RawError>| match result {
             Ok(replies) => outbox.fill_frames(slot, replies.into_bytes()),
-            Err(failed) => outbox.fill_all(slot, &errors::of_raw(failed)),
+            Err(failed) => outbox.fill_all(slot, &errors::of_raw(&failed)),
         });
         if let Err(refused) = lane.submit(&bytes, count, repeat, to) {
-            self.outbox.fill_all(slot, &errors::of_raw(refused));
+            self.outbox.fill_all(slot, &errors::of_raw(&refused));
         }
     }
 
@@ -317,7 +316,7 @@ impl Connection {
                 continue;
             };
             if let Err((_, error)) = handle.submit(batch, limit).await {
-                let value = errors::of_failure(error.into());
+                let value = errors::of_failure(&error.into());
                 for slot in slots {
                     self.outbox.fill_value(slot, &value);
                 }

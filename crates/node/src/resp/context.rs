@@ -1,10 +1,11 @@
 //! What every connection of the RESP door shares.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cartograph_resp::Value;
-use cartograph_resp::table::{self, CommandInfo};
+use cartograph_resp::table::{self, CommandInfo, Unknown};
 use cartograph_store::RawStore;
 
 use super::clients::Clients;
@@ -67,25 +68,14 @@ impl Context {
     ///
     /// # Errors
     /// Redis's words for what is no command.
-    pub(crate) fn resolve(&self, args: &[Bytes]) -> Result<&'static CommandInfo, Value> {
-        let name = args.first().map_or(&[][..], |n| n);
-        let Some(info) = table::find(name) else {
-            return Err(unknown_command(args));
-        };
-        let Some(sub) = args.get(1).filter(|_| !info.subcommands.is_empty()) else {
-            return Ok(info);
-        };
-        let named = |c: &&CommandInfo| {
-            let own = c.name.split_once('|').map_or(c.name, |(_, own)| own);
-            own.as_bytes().eq_ignore_ascii_case(sub)
-        };
-        info.subcommands.iter().find(named).ok_or_else(|| {
-            let text = format!(
-                "ERR unknown subcommand '{}'. Try {} HELP.",
-                clipped(sub),
-                info.name.to_uppercase()
-            );
-            errors::error(text)
+    pub(crate) fn resolve(args: &[Bytes]) -> Result<&'static CommandInfo, Value> {
+        table::resolve(args).map_err(|unknown| match unknown {
+            Unknown::Command => unknown_command(args),
+            Unknown::Subcommand(info) => {
+                let sub = args.get(1).map(|word| clipped(word)).unwrap_or_default();
+                let name = info.name.to_uppercase();
+                errors::error(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))
+            }
         })
     }
 
@@ -101,8 +91,8 @@ impl Context {
 
 /// 40 hexadecimal digits.
 fn run_id() -> String {
-    let words = [seed::random(), seed::random(), seed::random()];
-    let mut text: String = words.iter().map(|w| format!("{w:016x}")).collect();
+    let [a, b, c] = [seed::random(), seed::random(), seed::random()];
+    let mut text = format!("{a:016x}{b:016x}{c:016x}");
     text.truncate(40);
     text
 }
@@ -123,7 +113,7 @@ fn unknown_command(args: &[Bytes]) -> Value {
         }
         let room = 128 - shown.len();
         let arg = arg.get(..room).unwrap_or(arg);
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
+        let _ = write!(shown, "'{}' ", String::from_utf8_lossy(arg));
     }
     let text = format!("ERR unknown command '{name}', with args beginning with: {shown}");
     errors::error(text.replace(['\r', '\n'], " "))

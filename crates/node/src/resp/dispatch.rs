@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::commands::{self, Parsed};
 use super::connection::{Connection, End, Passing, no_redis};
-use super::context::Class;
+use super::context::{Class, Context};
 use super::errors::{self, error};
 use super::outbox::{Form, Keys, Order, Taken};
 use super::server;
@@ -50,6 +50,11 @@ impl Incoming {
     pub(super) fn hashes(&self) -> Keys {
         self.keys.as_ref()?;
         Some(self.keys().map(|key| xxh3_64(key)).collect())
+    }
+
+    /// What it is in this form: some only write with an option.
+    pub(super) fn treatment(&self) -> Treatment {
+        self.info.treatment_of(&self.request.args)
     }
 
     /// The arguments after the name.
@@ -133,11 +138,7 @@ impl Connection {
         request: Request,
         started: Duration,
     ) -> Result<Incoming, (Option<&'static CommandInfo>, Value)> {
-        let info = self
-            .worker
-            .context
-            .resolve(&request.args)
-            .map_err(|refused| (None, refused))?;
+        let info = Context::resolve(&request.args).map_err(|refused| (None, refused))?;
         if !info.accepts(request.args.len()) {
             let text = format!("ERR wrong number of arguments for '{}' command", info.name);
             return Err((Some(info), error(text)));
@@ -187,11 +188,10 @@ impl Connection {
 
     /// Does a command outside of MULTI.
     pub(super) async fn carry_out(&mut self, incoming: Incoming) -> Result<(), End> {
-        match super::transaction::control(incoming.info) {
-            Some(control) => return self.control(control, incoming).await,
-            None => {}
+        if let Some(control) = super::transaction::control(incoming.info) {
+            return self.control(control, incoming).await;
         }
-        match self.treatment(&incoming) {
+        match incoming.treatment() {
             Treatment::Read => self.read(incoming).await,
             Treatment::Write => match self.classes(&incoming) {
                 Classes::Local => self.pass(incoming).await,
@@ -227,11 +227,6 @@ impl Connection {
         }
     }
 
-    /// What a command is in this form: some only write with an option.
-    pub(super) fn treatment(&self, incoming: &Incoming) -> Treatment {
-        incoming.info.treatment_of(&incoming.request.args)
-    }
-
     /// The node's own answer.
     pub(super) async fn answered(&mut self, incoming: &Incoming) -> Value {
         let context = std::sync::Arc::clone(&self.worker.context);
@@ -242,6 +237,11 @@ impl Connection {
         server::answer(&context, &mut self.session, &asked).await
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::needless_pass_by_value,
+        reason = "what a command ends with"
+    )]
     pub(super) fn refuse(&mut self, incoming: &Incoming, refused: Value) -> Result<(), End> {
         self.worker.context.stats.rejected(incoming.info);
         self.answer(incoming.started, Some(incoming.info), &refused);
@@ -272,7 +272,7 @@ impl Connection {
         let waited = context.doors.wait_for_session(&call, &deadline).await;
         waited.map_err(|failure| {
             self.session.token = Some(token);
-            errors::of_failure(failure)
+            errors::of_failure(&failure)
         })
     }
 

@@ -30,11 +30,11 @@ pub(crate) fn of_request(refused: &RequestError) -> Value {
     match refused {
         RequestError::Refused(refused) => of_command(refused),
         RequestError::WatchFailed => Value::NullArray,
-        RequestError::NotReady { .. } => coded("LOADING", refused.clone().into()),
-        RequestError::Overloaded { .. } => coded("TRYAGAIN", refused.clone().into()),
-        RequestError::StoreRefused { reason } => coded(prefix_of(reason), refused.clone().into()),
+        RequestError::NotReady { .. } => coded("LOADING", &refused.clone().into()),
+        RequestError::Overloaded { .. } => coded("TRYAGAIN", &refused.clone().into()),
+        RequestError::StoreRefused { reason } => coded(prefix_of(reason), &refused.clone().into()),
         RequestError::Damaged { .. } | RequestError::IdempotencyMismatch => {
-            coded("ERR", refused.clone().into())
+            coded("ERR", &refused.clone().into())
         }
     }
 }
@@ -47,14 +47,14 @@ fn prefix_of(reason: &str) -> &'static str {
 }
 
 /// A failure with its code.
-pub(crate) fn coded(prefix: &str, failure: Failure) -> Value {
+pub(crate) fn coded(prefix: &str, failure: &Failure) -> Value {
     let outcome = failure.outcome();
     let text = format!("{prefix} {} ({}, {outcome})", failure.message, failure.kind.code);
     error(one_line(text))
 }
 
 /// A failure of an operation that every door shares.
-pub(crate) fn of_failure(failure: Failure) -> Value {
+pub(crate) fn of_failure(failure: &Failure) -> Value {
     let prefix = match failure.kind.code {
         "CG-2001" => "WRONGTYPE",
         "CG-3001" => "LOADING",
@@ -65,8 +65,8 @@ pub(crate) fn of_failure(failure: Failure) -> Value {
 }
 
 /// Redis did not answer what was passed on.
-pub(crate) fn of_raw(failed: RawError) -> Value {
-    let kind = match &failed {
+pub(crate) fn of_raw(failed: &RawError) -> Value {
+    let kind = match failed {
         RawError::Unknown { .. } => kinds::LATE,
         RawError::Busy { .. } => kinds::OVERLOADED,
         RawError::Unavailable { .. } | RawError::TooManyPinned { .. } | RawError::Store(_) => {
@@ -78,16 +78,16 @@ pub(crate) fn of_raw(failed: RawError) -> Value {
     } else {
         "ERR"
     };
-    coded(prefix, Failure::new(kind, failed.to_string()))
+    coded(prefix, &Failure::new(kind, failed.to_string()))
 }
 
 /// An answer that did not come in time.
 pub(super) fn late(write: bool, limit: Duration) -> Value {
     if write {
-        return coded("ERR", AskError::Late(limit).into());
+        return coded("ERR", &AskError::Late(limit).into());
     }
     let reason = format!("the store did not answer within {} ms", limit.as_millis());
-    coded("ERR", Failure::new(kinds::STORE_UNREACHABLE, reason))
+    coded("ERR", &Failure::new(kinds::STORE_UNREACHABLE, reason))
 }
 
 fn one_line(text: String) -> String {

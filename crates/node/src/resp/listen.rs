@@ -97,14 +97,14 @@ impl Worker {
 pub(super) fn start(
     context: &Arc<Context>,
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<&Arc<ServerConfig>>,
     stopping: CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
     let mut workers = Vec::new();
     let mut threads = Vec::new();
     for number in 0..context.config.threads.max(1) {
         let (clients, inbox) = mpsc::channel(ACCEPTED_MAX);
-        let (context, tls, stopping) = (Arc::clone(context), tls.clone(), stopping.clone());
+        let (context, tls, stopping) = (Arc::clone(context), tls.cloned(), stopping.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -53,7 +53,7 @@ use context::Context;
 pub(crate) fn start(
     context: &Arc<Context>,
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<&Arc<ServerConfig>>,
     stopping: CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
     listen::start(context, listener, tls, stopping)

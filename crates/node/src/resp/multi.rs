@@ -58,7 +58,6 @@ impl Connection {
             // As Redis: neither ends the transaction nor breaks it.
             Some(Control::Multi) => error("ERR MULTI calls can not be nested"),
             Some(Control::Watch) => error("ERR WATCH inside MULTI is not allowed"),
-            Some(Control::Unwatch) => return self.queue(incoming),
             None if server::ends_multi(incoming.info) => {
                 // QUIT and RESET act at once.
                 let value = self.answered(&incoming).await;
@@ -66,7 +65,7 @@ impl Connection {
                 self.unwatch();
                 value
             }
-            None => return self.queue(incoming),
+            None | Some(Control::Unwatch) => return self.queue(incoming),
         };
         self.answer(incoming.started, Some(incoming.info), &value);
         Ok(())
@@ -107,7 +106,7 @@ impl Connection {
         if incoming.info.flags.has(NO_MULTI) {
             return Some(error("ERR Command not allowed inside a transaction"));
         }
-        match self.treatment(incoming) {
+        match incoming.treatment() {
             Treatment::Refused(why) => Some(server::refused(incoming.info, why)),
             Treatment::LocalOnly => match self.classes(incoming) {
                 Classes::Local => None,
@@ -185,11 +184,14 @@ impl Connection {
         let done = self.while_listening(asked).await?;
         let replies = match done {
             Ok(done) => done.replies,
-            Err(failed) => return Ok(Err(errors::of_failure(failed.into()))),
+            Err(failed) => return Ok(Err(errors::of_failure(&failed.into()))),
         };
-        let stamps = replies.into_iter().flat_map(|reply| match reply {
-            Reply::Stamps(stamps) => stamps,
-            _ => Vec::new(),
+        let stamps = replies.into_iter().flat_map(|reply| {
+            if let Reply::Stamps(stamps) = reply {
+                stamps
+            } else {
+                Vec::new()
+            }
         });
         for (key, stamp) in names.into_iter().zip(stamps) {
             // The first look counts.
@@ -234,7 +236,7 @@ impl Connection {
     async fn exec_queued(&mut self, exec: &Incoming, multi: Multi) -> Result<(), End> {
         let mut kind = Kind::Neither;
         for queued in &multi.commands {
-            let of = match self.treatment(queued) {
+            let of = match queued.treatment() {
                 Treatment::Write if self.classes(queued) == Classes::Local => Kind::Local,
                 Treatment::LocalOnly => Kind::Local,
                 Treatment::Write => Kind::Replicated,
@@ -278,7 +280,7 @@ impl Connection {
         let mut commands = Vec::new();
         let mut keys = Vec::new();
         for queued in multi.commands {
-            let treatment = self.treatment(&queued);
+            let treatment = queued.treatment();
             let part = match treatment {
                 Treatment::Read | Treatment::Write => {
                     let write = treatment == Treatment::Write;
@@ -341,7 +343,7 @@ impl Connection {
         let mut parts = Vec::with_capacity(multi.commands.len());
         let mut raws = Vec::new();
         for queued in &multi.commands {
-            let part = match self.treatment(queued) {
+            let part = match queued.treatment() {
                 Treatment::Read | Treatment::Write | Treatment::LocalOnly => {
                     raws.push(&queued.request.raw);
                     Part::Redis
@@ -377,13 +379,13 @@ impl Connection {
             let _ = sender.send(result);
         });
         if let Err(refused) = lane.submit(&bytes, count, Repeat::Never, to) {
-            return Ok(Err(errors::of_raw(refused)));
+            return Ok(Err(errors::of_raw(&refused)));
         }
         let limit = self.worker.context.doors.config.limits.request_timeout;
         let asked = tokio::time::timeout(limit, receiver);
         Ok(match self.while_listening(asked).await? {
             Ok(Ok(Ok(replies))) => Ok(replies.into_frames()),
-            Ok(Ok(Err(failed))) => Err(errors::of_raw(failed)),
+            Ok(Ok(Err(failed))) => Err(errors::of_raw(&failed)),
             Ok(Err(_)) | Err(_) => Err(errors::late(true, limit)),
         })
     }

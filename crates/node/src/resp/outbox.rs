@@ -129,6 +129,7 @@ impl Counted {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the socket")]
 struct Inner {
     slots: VecDeque<Slot>,
     /// The number of the slot at the front.
@@ -347,7 +348,10 @@ impl Outbox {
         self.fill(slot, |slot| {
             match std::mem::replace(&mut slot.answer, Answer::Waiting(None)) {
                 Answer::Waiting(Some(form)) => Answer::Done(result, form),
-                other => other,
+                other @ (Answer::Waiting(None)
+                | Answer::Frames(_)
+                | Answer::Encoded(_)
+                | Answer::Done(..)) => other,
             }
         });
     }

@@ -75,17 +75,15 @@ impl Connection {
                 self.pinned = Some(pinned);
                 Ok(())
             }
-            Err(failed) => self.refuse(&incoming, super::errors::of_raw(failed)),
+            Err(failed) => self.refuse(&incoming, super::errors::of_raw(&failed)),
         }
     }
 
     fn first_not_local(&self, incoming: &Incoming) -> Option<Bytes> {
         let context = &self.worker.context;
         let channels = incoming.rest().iter();
-        channels
-            .filter(|channel| context.class(channel) != Class::Local)
-            .cloned()
-            .next()
+        let mut refused = channels.filter(|channel| context.class(channel) != Class::Local);
+        refused.next().cloned()
     }
 
     /// A command from a client that has subscribed.

@@ -34,9 +34,12 @@ impl Plan {
     pub(super) fn show(self, replies: Vec<Reply>, protocol: Protocol) -> Value {
         let mut replies = replies.into_iter();
         let shown = self.0.into_iter().map(|part| match part {
-            Part::Engine(shape) => replies.next().map_or(Value::Null, |r| match r {
-                Reply::Error(refused) => super::errors::of_command(&refused),
-                reply => commands::shape(reply, &shape, protocol),
+            Part::Engine(shape) => replies.next().map_or(Value::Null, |reply| {
+                if let Reply::Error(refused) = reply {
+                    super::errors::of_command(&refused)
+                } else {
+                    commands::shape(reply, &shape, protocol)
+                }
             }),
             Part::Value(value) => value,
             Part::Redis => Value::Null,

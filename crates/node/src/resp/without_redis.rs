@@ -10,6 +10,7 @@ use super::connection::{Connection, End, no_redis};
 use super::dispatch::Incoming;
 use super::errors::{self, error};
 use super::outbox::{Form, Outbox};
+use crate::doors::failure::{Failure, kinds};
 
 /// Keys looked at in one SCAN, at most.
 const SCAN_COUNT_MAX: u64 = 10_000;
@@ -40,7 +41,7 @@ impl Connection {
         }
         match commands::parse_read(incoming.name(), incoming.rest()) {
             None => self.refuse(&incoming, no_redis()),
-            Some(Err(value)) | Some(Ok(Parsed::Reply(value))) => {
+            Some(Err(value) | Ok(Parsed::Reply(value))) => {
                 self.answer(incoming.started, Some(incoming.info), &value);
                 Ok(())
             }
@@ -60,16 +61,17 @@ impl Connection {
         let doors = &context.doors;
         let found = self.while_listening(async {
             match read {
-                Whole::Size => doors.read(Read::DbSize, &deadline).await.map(integer),
-                Whole::Keys(pattern) => doors.read(Read::Keys { pattern }, &deadline).await.map(list),
+                Whole::Size => integer(&doors.read(Read::DbSize, &deadline).await?),
+                Whole::Keys(pattern) => list(doors.read(Read::Keys { pattern }, &deadline).await?),
                 Whole::Random => {
                     let read = Read::Scan { cursor: 0, pattern: None, count: 64 };
                     doors.read(read, &deadline).await.map(one_of)
                 }
                 Whole::Scan { cursor, pattern, count, ty } => {
-                    let (next, keys) = match doors.read(Read::Scan { cursor, pattern, count }, &deadline).await? {
-                        ReadReply::Page { cursor, keys } => (cursor, keys),
-                        _ => (0, Vec::new()),
+                    let read = Read::Scan { cursor, pattern, count };
+                    let page = doors.read(read, &deadline).await?;
+                    let ReadReply::Page { cursor: next, keys } = page else {
+                        return Err(unexpected(&page));
                     };
                     let mut shown = Vec::with_capacity(keys.len());
                     for key in keys {
@@ -86,23 +88,35 @@ impl Connection {
                 }
             }
         });
-        let value = found.await?.unwrap_or_else(errors::of_failure);
+        let value = found.await?.unwrap_or_else(|f| errors::of_failure(&f));
         self.answer(incoming.started, Some(incoming.info), &value);
         Ok(())
     }
 }
 
-fn integer(reply: ReadReply) -> Value {
-    match reply {
-        ReadReply::Integer(n) => Value::Integer(n),
-        _ => Value::Integer(0),
+/// The store answered another question.
+fn unexpected(reply: &ReadReply) -> Failure {
+    Failure::new(
+        kinds::DAMAGED,
+        format!("the store gave another kind of reply: {reply:?}"),
+    )
+}
+
+fn integer(reply: &ReadReply) -> Result<Value, Failure> {
+    if let ReadReply::Integer(n) = reply {
+        Ok(Value::Integer(*n))
+    } else {
+        Err(unexpected(reply))
     }
 }
 
-fn list(reply: ReadReply) -> Value {
-    match reply {
-        ReadReply::List(keys) => Value::Array(keys.into_iter().map(|k| Value::Bulk(k.into())).collect()),
-        _ => Value::Array(Vec::new()),
+fn list(reply: ReadReply) -> Result<Value, Failure> {
+    if let ReadReply::List(keys) = reply {
+        Ok(Value::Array(
+            keys.into_iter().map(|k| Value::Bulk(k.into())).collect(),
+        ))
+    } else {
+        Err(unexpected(&reply))
     }
 }
 

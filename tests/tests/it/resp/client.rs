@@ -51,7 +51,9 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(REPLY_MAX, read).await.expect("a reply in time")
+        tokio::time::timeout(REPLY_MAX, read)
+            .await
+            .expect("a reply in time")
     }
 
     /// One command and its reply.

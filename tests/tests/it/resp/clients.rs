@@ -44,7 +44,10 @@ fn python() -> PathBuf {
     let text = std::fs::read_to_string(&wanted).unwrap();
     if std::fs::read_to_string(&done).ok().as_ref() != Some(&text) {
         let advice = "Python 3 with venv and access to its package index is needed (Debian: apt-get install python3-venv)";
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home), advice);
+        run(
+            Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home),
+            advice,
+        );
         run(
             Command::new(&interpreter)
                 .args(["-m", "pip", "install", "-q", "-r"])
@@ -153,9 +156,15 @@ async fn exporter(demo: &Demo, advice: &str) {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let mut exporter = tokio::process::Command::new("prometheus-redis-exporter");
-    exporter.args(["-redis.addr", &format!("redis://127.0.0.1:{}", demo.regions[0].resp)]);
+    exporter.args([
+        "-redis.addr",
+        &format!("redis://127.0.0.1:{}", demo.regions[0].resp),
+    ]);
     exporter.args(["-web.listen-address", &address.to_string()]);
-    exporter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    exporter
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let child = exporter.kill_on_drop(true).spawn();
     let _child = child.unwrap_or_else(|e| panic!("prometheus-redis-exporter: {e}; {advice}"));
     let mut text = String::new();

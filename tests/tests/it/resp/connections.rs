@@ -55,7 +55,9 @@ async fn many_clients_share_few_connections_to_redis() {
                 };
                 // It sees its own write, and perhaps others'.
                 let read = client.ask(&["HGET", &key, "line"]).await;
-                let Value::Bulk(read) = &read else { panic!("{read:?}") };
+                let Value::Bulk(read) = &read else {
+                    panic!("{read:?}")
+                };
                 let read: i64 = std::str::from_utf8(read).unwrap().parse().unwrap();
                 assert!(read >= added, "wrote {added}, then read {read}");
                 done += 1;
@@ -74,14 +76,18 @@ async fn many_clients_share_few_connections_to_redis() {
             Err(_) => {}
         }
     }
-    println!("{idle} idle and {busy} busy clients, {total} writes and reads; Redis saw at most {most} connections");
+    println!(
+        "{idle} idle and {busy} busy clients, {total} writes and reads; Redis saw at most {most} connections"
+    );
     assert!(total > 0);
     // One of them is this test's.
     assert!(most - 1 <= REDIS_CONNECTIONS_MAX, "Redis saw {most} connections");
     let mut sum = 0;
     for cart in 0..50.min(busy) {
         let line = resting[0].ask(&["HGET", &format!("cart:{cart}"), "line"]).await;
-        let Value::Bulk(line) = line else { panic!("{line:?}") };
+        let Value::Bulk(line) = line else {
+            panic!("{line:?}")
+        };
         sum += std::str::from_utf8(&line).unwrap().parse::<i64>().unwrap();
     }
     assert_eq!(sum, total, "every acknowledged write counts once");

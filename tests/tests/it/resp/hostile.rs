@@ -63,17 +63,11 @@ async fn wrong_commands(good: &mut Client) {
         error(&sub).starts_with("ERR unknown subcommand 'NOSUCH'"),
         "{sub:?}"
     );
-    assert_eq!(
-        error(&good.ask(&["EXEC"]).await),
-        "ERR EXEC without MULTI"
-    );
+    assert_eq!(error(&good.ask(&["EXEC"]).await), "ERR EXEC without MULTI");
     // A command refused while it is queued breaks the transaction.
     assert_eq!(good.ask(&["MULTI"]).await, ok());
     assert!(matches!(good.ask(&["GET"]).await, Value::Error(_)));
-    assert_eq!(
-        good.ask(&["SET", "k", "v"]).await,
-        Value::Simple("QUEUED".into())
-    );
+    assert_eq!(good.ask(&["SET", "k", "v"]).await, Value::Simple("QUEUED".into()));
     assert_eq!(
         error(&good.ask(&["EXEC"]).await),
         "EXECABORT Transaction discarded because of previous errors."
@@ -99,12 +93,7 @@ async fn inline(port: u16) {
     client
         .send(b"\r\nSET inline \"a b\"\r\nget inline\r\nPING\r\nQUIT\r\n")
         .await;
-    let wanted = [
-        ok(),
-        bulk("a b"),
-        Value::Simple("PONG".into()),
-        ok(),
-    ];
+    let wanted = [ok(), bulk("a b"), Value::Simple("PONG".into()), ok()];
     for value in wanted {
         assert_eq!(client.next().await, Some(value));
     }

@@ -143,7 +143,10 @@ async fn messages(a: &mut Client, port: u16) {
         first,
         Value::Array(vec![bulk("subscribe"), bulk("local:news"), Value::Integer(1)])
     );
-    assert_eq!(a.ask(&["PUBLISH", "local:news", "hello"]).await, Value::Integer(1));
+    assert_eq!(
+        a.ask(&["PUBLISH", "local:news", "hello"]).await,
+        Value::Integer(1)
+    );
     let message = Value::Array(vec![bulk("message"), bulk("local:news"), bulk("hello")]);
     assert_eq!(listener.next().await, Some(message));
     let refused = listener.ask(&["GET", "x"]).await;

@@ -171,7 +171,7 @@ fn dry_run(context: &Context, name: &[u8], command: &[Bytes]) -> Value {
     let Some((first, _)) = command.split_first() else {
         return wrong_arity("acl|dryrun");
     };
-    let Ok(info) = context.resolve(command) else {
+    let Ok(info) = Context::resolve(command) else {
         return error(format!("ERR Command '{}' not found", lossy(first)));
     };
     if !info.accepts(command.len()) {

@@ -32,7 +32,7 @@ pub(super) async fn answer(
                 session.token = Some(token);
                 Value::OK
             }
-            Err(refused) => of_failure(refused.into()),
+            Err(refused) => of_failure(&refused.into()),
         },
         _ => wrong_arity(&format!("cartograph.{what}")),
     }
@@ -56,7 +56,7 @@ async fn explain(context: &Context, session: &Session, key: &Bytes, field: Optio
     };
     match context.doors.explain_key(&call, key, field.map(|f| &f[..])).await {
         Ok(answered) => shown(&answered.value),
-        Err(failure) => of_failure(failure),
+        Err(failure) => of_failure(&failure),
     }
 }
 

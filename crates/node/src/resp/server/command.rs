@@ -27,11 +27,11 @@ pub(super) fn answer(context: &Context, sub: &str, arguments: &[Bytes]) -> Value
         ("docs", []) => Value::Map(commands().map(documented).collect()),
         ("docs", names) => Value::Map(names.iter().filter_map(|n| named(n)).map(documented).collect()),
         ("list", filter) => list(filter),
-        ("getkeys", command @ [_, ..]) => match keys(context, command) {
+        ("getkeys", command @ [_, ..]) => match keys(command) {
             Ok((_, keys)) => Value::Array(keys.iter().filter_map(|k| at(command, *k)).collect()),
             Err(refused) => refused,
         },
-        ("getkeysandflags", command @ [_, ..]) => match keys(context, command) {
+        ("getkeysandflags", command @ [_, ..]) => match keys(command) {
             Ok((info, keys)) => {
                 let shown = keys.iter().filter_map(|key| {
                     let flags = key_flags_at(info, *key).into_iter().map(flag);
@@ -100,10 +100,8 @@ fn list(filter: &[Bytes]) -> Value {
 }
 
 /// The keys that a command names, with what it does to them.
-fn keys(context: &Context, command: &[Bytes]) -> Result<(&'static CommandInfo, Vec<KeyAt>), Value> {
-    let info = context
-        .resolve(command)
-        .map_err(|_| error("ERR Invalid command specified"))?;
+fn keys(command: &[Bytes]) -> Result<(&'static CommandInfo, Vec<KeyAt>), Value> {
+    let info = Context::resolve(command).map_err(|_| error("ERR Invalid command specified"))?;
     if info.keys.iter().all(KeySpec::is_not_key) {
         return Err(error("ERR The command has no key arguments"));
     }

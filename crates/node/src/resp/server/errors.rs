@@ -14,12 +14,12 @@ pub(crate) fn error(text: impl Into<String>) -> Value {
 
 /// A command that is not for clients of this server: what to do instead.
 pub(crate) fn not_for_clients(message: impl Into<String>) -> Value {
-    super::super::errors::of_failure(Failure::new(kinds::NOT_FOR_CLIENTS, message))
+    super::super::errors::of_failure(&Failure::new(kinds::NOT_FOR_CLIENTS, message))
 }
 
 /// An option of Redis that this server does not have; clients get along without it.
 pub(crate) fn not_supported(message: impl Into<String>) -> Value {
-    super::super::errors::of_failure(Failure::new(kinds::NOT_SUPPORTED, message))
+    super::super::errors::of_failure(&Failure::new(kinds::NOT_SUPPORTED, message))
 }
 
 pub(crate) fn wrong_arity(name: &str) -> Value {

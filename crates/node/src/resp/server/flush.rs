@@ -34,7 +34,7 @@ pub(super) async fn answer(context: &Context, arguments: &[Bytes]) -> Value {
     if !context.doors.config.store.allow_flush {
         let message = "flushing is off: it would remove every key in every region; set store.allow_flush in the node's \
                        configuration to allow it, or remove keys by SCAN and UNLINK";
-        return of_failure(Failure::new(kinds::FLUSH_OFF, message));
+        return of_failure(&Failure::new(kinds::FLUSH_OFF, message));
     }
     let mut cursor = 0;
     loop {
@@ -61,8 +61,8 @@ async fn page(context: &Context, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), Val
     let limit = context.doors.config.limits.request_timeout;
     match tokio::time::timeout(limit, context.doors.store.read(scan)).await {
         Ok(Ok(ReadReply::Page { cursor, keys })) => Ok((cursor, keys)),
-        Ok(Err(failed)) => Err(of_failure(failed.into())),
-        Ok(Ok(_)) | Err(_) => Err(of_failure(Failure::new(
+        Ok(Err(failed)) => Err(of_failure(&failed.into())),
+        Ok(Ok(_)) | Err(_) => Err(of_failure(&Failure::new(
             kinds::STORE_UNREACHABLE,
             "the store did not list its keys in time: a part of them is removed; try again",
         ))),
@@ -81,7 +81,7 @@ async fn remove(context: &Context, keys: Vec<Vec<u8>>) -> Result<(), Value> {
             Some(Value::Error(refused)) => return Err(error(refused)),
             Some(_) => {}
             None => {
-                return Err(of_failure(Failure::new(
+                return Err(of_failure(&Failure::new(
                     kinds::STORE_UNREACHABLE,
                     "the store did not remove local keys in time: a part of them is removed; try again",
                 )));
@@ -96,7 +96,7 @@ async fn remove(context: &Context, keys: Vec<Vec<u8>>) -> Result<(), Value> {
             let keys = keys.by_ref().take(KEYS_MAX).collect();
             let deadline = doors.deadline(&Call::default());
             let asked = shard.request(Request::one(Command::Del { keys }), deadline.left());
-            asked.await.map_err(|failed| of_failure(failed.into()))?;
+            asked.await.map_err(|failed| of_failure(&failed.into()))?;
         }
     }
     Ok(())

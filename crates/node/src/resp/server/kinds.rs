@@ -57,13 +57,13 @@ pub(crate) fn local_only(info: &CommandInfo) -> Value {
         "'{}' is not for replicated keys: {why} (class 'local' in resp.classes)",
         info.name
     );
-    of_failure(Failure::new(kinds::NOT_REPLICATED, message))
+    of_failure(&Failure::new(kinds::NOT_REPLICATED, message))
 }
 
 /// What is refused whatever its keys: Redis's own administration, and what is not supported yet.
 pub(crate) fn refused(info: &CommandInfo, why: &str) -> Value {
     let message = format!("'{}' is not supported: {why}", info.name);
-    of_failure(Failure::new(kinds::NOT_FOR_CLIENTS, message))
+    of_failure(&Failure::new(kinds::NOT_FOR_CLIENTS, message))
 }
 
 /// A command was refused for want of rights: for ACL LOG.
