@@ -16,7 +16,7 @@ const PROBE_REQUESTS: u64 = 20_000;
 const WITHIN: u64 = 7;
 
 /// A run may take so much longer than planned.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// redis-benchmark or valkey-benchmark on PATH.
 pub(super) fn find() -> Option<PathBuf> {

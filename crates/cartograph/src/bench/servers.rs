@@ -76,13 +76,11 @@ impl Servers {
         let refused = |what: String| Failure::new(Exit::Refused, what);
         let (program, version) = match server {
             Some(program) => (program.to_owned(), program.display().to_string()),
-            None => match redis::find(std::env::var_os("PATH")).await.0 {
-                Some(found) => found,
-                None => {
-                    let what = "there is no redis-server or valkey-server of version 6.2 or later on PATH";
-                    return Err(refused(what.to_owned()));
-                }
-            },
+            None => redis::find(std::env::var_os("PATH")).await.0.ok_or_else(|| {
+                refused(
+                    "there is no redis-server or valkey-server of version 6.2 or later on PATH".to_owned(),
+                )
+            })?,
         };
         let directory =
             tempfile::tempdir().map_err(|e| refused(format!("no temporary directory can be made: {e}")))?;

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use crate::demo::harness::{Demo, eventually};
 
 /// How long one program may take.
-const PROGRAM_MAX: Duration = Duration::from_secs(180);
+const PROGRAM_MAX: Duration = Duration::from_mins(3);
 
 fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")

@@ -16,7 +16,7 @@ pub(super) fn all() -> Value {
 }
 
 /// COMMAND with its subcommand, lower case, and what follows.
-pub(super) fn answer(context: &Context, sub: &str, arguments: &[Bytes]) -> Value {
+pub(super) fn answer(sub: &str, arguments: &[Bytes]) -> Value {
     match (sub, arguments) {
         ("count", []) => count(commands().count()),
         ("info", []) => all(),

@@ -164,7 +164,7 @@ async fn in_group(
     }
     match (group, sub) {
         ("client", sub) => client::answer(context, session, sub, arguments),
-        ("command", sub) => command::answer(context, sub, arguments),
+        ("command", sub) => command::answer(sub, arguments),
         ("config", sub) => settings::answer(context, sub, arguments).await,
         ("slowlog", sub) => context.stats.slowlog.answer(sub, arguments),
         ("latency", sub) => about::latency(context, sub, arguments),
