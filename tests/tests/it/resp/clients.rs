@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::OnceCell;
 
 use crate::demo::harness::{Demo, eventually};
@@ -169,14 +170,8 @@ async fn exporter(demo: &Demo, advice: &str) {
     let _child = child.unwrap_or_else(|e| panic!("prometheus-redis-exporter: {e}; {advice}"));
     let mut text = String::new();
     eventually("the exporter answers", PROGRAM_MAX, async || {
-        let request = crate::demo::http::Request::new("GET", "/metrics");
-        match crate::demo::http::send(address.port(), &request).await {
-            Ok(reply) => {
-                text = reply.text();
-                text.contains("redis_up 1")
-            }
-            Err(_) => false,
-        }
+        text = scraped(address).await.unwrap_or_default();
+        text.contains("redis_up 1")
     })
     .await;
     for name in [
@@ -202,4 +197,13 @@ async fn exporter(demo: &Demo, advice: &str) {
     ] {
         assert!(text.contains(name), "the exporter has no {name}:\n{text}");
     }
+}
+
+/// What an HTTP/1.0 client gets: to the end, in one piece.
+async fn scraped(address: std::net::SocketAddr) -> std::io::Result<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
 }

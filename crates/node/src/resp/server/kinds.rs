@@ -54,7 +54,7 @@ pub(crate) fn local_only(info: &CommandInfo) -> Value {
         info.merge
     };
     let message = format!(
-        "'{}' is not for replicated keys: {why} (class 'local' in resp.classes)",
+        "'{}' cannot be replicated: {why} (class 'local' in resp.classes)",
         info.name
     );
     of_failure(&Failure::new(kinds::NOT_REPLICATED, message))
