@@ -215,6 +215,8 @@ pub struct Limits {
     pub scrub_keys_per_second: u32,
     /// `limits.peers_max`: regions that this node dials. Default 64.
     pub peers_max: usize,
+    /// `limits.retire_after_ms`: how long after its end a life of the store stays named by vectors. Default 24 hours.
+    pub retire_after_ms: u64,
 }
 
 impl Config {
@@ -437,6 +439,7 @@ fn limits(source: &mut Source) -> Option<Limits> {
     let cache = source.integer("limits.cache_bytes_max", 1 << 20..=1 << 40, Some(64 << 20));
     let scrub = source.integer("limits.scrub_keys_per_second", 0..=100_000, Some(100));
     let peers = source.integer("limits.peers_max", 1..=255, Some(64));
+    let retire = source.integer("limits.retire_after_ms", 1_000..=1 << 40, Some(86_400_000));
     Some(Limits {
         queue_requests_max: queue?,
         request_timeout: Duration::from_millis(timeout?),
@@ -447,6 +450,7 @@ fn limits(source: &mut Source) -> Option<Limits> {
         cache_bytes_max: cache?,
         scrub_keys_per_second: scrub?,
         peers_max: peers?,
+        retire_after_ms: retire?,
     })
 }
 

@@ -74,6 +74,7 @@ pub struct Metrics {
     view_repairs: Counter,
     incarnations: Family<Reason, Counter>,
     foreign_entries: Counter,
+    retired: Counter,
     expired_keys: Counter,
     snapshots: Family<Reason, Counter>,
     saturated: Counter,
@@ -138,6 +139,7 @@ impl Metrics {
             view_repairs: Counter::default(),
             incarnations: Family::default(),
             foreign_entries: Counter::default(),
+            retired: Counter::default(),
             expired_keys: Counter::default(),
             snapshots: Family::default(),
             saturated: Counter::default(),
@@ -233,6 +235,11 @@ impl Metrics {
             "foreign_own_entries",
             "Entries of this region's live incarnation that it never wrote",
             self.foreign_entries.clone(),
+        );
+        r.register(
+            "retirements",
+            "Times that lives of a region that are over were retired",
+            self.retired.clone(),
         );
         r.register(
             "expired_keys",
@@ -380,6 +387,9 @@ impl Metrics {
             }
             Event::ForeignOwnEntries => {
                 self.foreign_entries.inc();
+            }
+            Event::Retired { .. } => {
+                self.retired.inc();
             }
             Event::Purged => {
                 self.expired_keys.inc();

@@ -152,6 +152,7 @@ fn machine(config: &Config, shard: ShardId) -> Shard {
             queue_requests_max: config.limits.queue_requests_max,
             cache_bytes_max: config.limits.cache_bytes_max,
             log_bytes_max: config.limits.log_bytes_max,
+            retire_after_ms: config.limits.retire_after_ms,
             ..Limits::default()
         },
         exchange: exchange::Config::default(),

@@ -102,7 +102,7 @@ pub(super) struct InFlight {
     started_ms: u64,
     entries: usize,
     /// Requests that changed nothing but saw what this commit does.
-    extra: Vec<(Waiting, Vec<Reply>)>,
+    pub(super) extra: Vec<(Waiting, Vec<Reply>)>,
     /// Rows to hand to a snapshot's receiver once this is done.
     pub(super) readers: Vec<super::snapshot::RowRead>,
 }
@@ -204,6 +204,10 @@ impl Shard {
         }
         let log = log_appends(&draft.entries)?;
         self.book(&log);
+        if system {
+            self.read_members();
+        }
+        self.fold_retired(&mut draft.tip.vector);
         if draft.tip.vector != self.next.vector {
             draft
                 .head
@@ -216,9 +220,6 @@ impl Shard {
         draft
             .head
             .insert(HeadField::Clocks, head::encode(&clocks).map_err(text)?);
-        if system {
-            self.read_members();
-        }
         if system || !self.members_stored {
             self.members_stored = true;
             self.members.relied.clone_from(self.exchange.relied());
@@ -297,6 +298,7 @@ impl Shard {
             .committed(&flight.commit.log, &vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &vector);
+        self.tell_retired(out);
         if !self.ahead.is_empty() && self.joining.is_none() {
             // What rows of a snapshot were ahead of is caught up with: this region may serve snapshots again.
             let caught_up = vector.dominates(&self.ahead);
@@ -391,6 +393,9 @@ impl Shard {
     pub(super) fn fall_back(&mut self, later: usize) {
         self.ignored = later;
         self.next = self.done.clone();
+        // What a commit that failed had said is said again.
+        let done = &self.done.vector;
+        self.members.retired.retain(|r| done.covers(&r.dot));
         self.cache.clear();
         self.rows.forget();
         self.table_stored = 0;

@@ -56,6 +56,8 @@ impl Shard {
     pub fn status(&self, now: Now) -> ShardStatus {
         let held = |(origin, book): (&ReplicaId, &super::LogBook)| match book.part.start {
             0 => 0,
+            // Its log is about to be dropped.
+            _ if self.done.vector.is_retired(*origin) => 0,
             start => (self.done.vector.get(*origin) + 1).saturating_sub(start),
         };
         ShardStatus {

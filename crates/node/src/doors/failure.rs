@@ -102,6 +102,8 @@ pub(crate) mod kinds {
 
     pub(crate) const LATE: Kind = unknown("CG-4001", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded);
     pub(crate) const STOPPED: Kind = unknown("CG-4002", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable);
+    pub(crate) const TAKEN_OVER: Kind =
+        unknown("CG-4003", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable);
 }
 
 /// An error as a door answers it.
@@ -178,6 +180,7 @@ impl From<RequestError> for Failure {
             RequestError::Overloaded { .. } => kinds::OVERLOADED,
             RequestError::StoreRefused { .. } => kinds::STORE_REFUSES,
             RequestError::Damaged { .. } => kinds::DAMAGED,
+            RequestError::Unknown => kinds::TAKEN_OVER,
             RequestError::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
         };
         Failure::new(kind, error.to_string())
