@@ -223,7 +223,6 @@ fn a_forgotten_region_is_not_waited_for() {
     s.set_members(&Members {
         regions: [1, 2].into_iter().map(RegionId).collect(),
         forgotten: [RegionId(3)].into(),
-        ..Members::default()
     });
     assert_eq!(*s.stable(), vector(&[(1, 9)]));
 }

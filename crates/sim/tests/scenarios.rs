@@ -473,3 +473,36 @@ fn what_a_retired_life_wrote_stays_readable_and_removable() {
     assert!(world.settle(10_000));
     assert!(set(&world, 0, b"s").is_empty());
 }
+
+/// Removing a big key of which a little was not seen costs what is left, not what goes.
+#[test]
+fn a_removal_that_leaves_little_of_a_big_key_is_a_small_commit() {
+    let mut world = world(2, Limits::default());
+    let members = (0..20_000).map(|n| format!("m{n:05}").into_bytes()).collect();
+    let many = Command::SAdd {
+        key: b"big".to_vec(),
+        members,
+    };
+    done(&mut world, 0, many);
+    assert!(world.settle(5_000));
+    // Region 1 has forgotten the row, and reads it again.
+    world.crash(1);
+    world.start(1);
+    world.run(1_000);
+    isolate(&mut world, 1, true);
+    done(&mut world, 1, add(b"big", "unseen"));
+    let del = Command::Del {
+        keys: vec![b"big".to_vec()],
+    };
+    done(&mut world, 0, del);
+    world.trace = Some(Vec::new());
+    isolate(&mut world, 1, false);
+    assert!(world.settle(5_000));
+    for region in 0..2 {
+        assert_eq!(set(&world, region, b"big"), ["unseen"], "region {region}");
+    }
+    let trace = world.trace.take().unwrap();
+    let commits = trace.iter().filter(|line| line.contains(" r1 Commit("));
+    let largest = commits.map(String::len).max().unwrap_or(0);
+    assert!(largest > 0 && largest < 20_000, "{largest} bytes in one commit");
+}
