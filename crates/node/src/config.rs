@@ -75,6 +75,8 @@ pub struct Cluster {
 pub struct Http {
     /// `http.listen`: address and port; port 0 takes a free one. Default `127.0.0.1:7101`.
     pub listen: SocketAddr,
+    /// `http.advertise`: where clients reach this node; a standby says it of the owner. Default: `http.listen`.
+    pub advertise: Option<String>,
 }
 
 /// `[grpc]`.
@@ -267,6 +269,7 @@ fn config(source: &mut Source) -> Option<Config> {
     let region = region(source);
     let cluster = cluster(source, peers.is_empty());
     let http = source.address("http.listen", "127.0.0.1:7101");
+    let http_advertise = source.text("http.advertise");
     let grpc = grpc(source);
     let peer = peer_door(source);
     let store = store(source);
@@ -276,7 +279,10 @@ fn config(source: &mut Source) -> Option<Config> {
     let config = Config {
         region: region?,
         cluster: cluster?,
-        http: Http { listen: http? },
+        http: Http {
+            listen: http?,
+            advertise: http_advertise,
+        },
         grpc: grpc?,
         peer: peer?,
         store: store?,

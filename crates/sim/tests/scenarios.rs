@@ -385,26 +385,57 @@ fn a_snapshot_read_from_a_replaced_store_removes_nothing() {
     }
 }
 
-/// Nobody can say whether another owner's commits came before or after ours: the client is told so at once.
+/// Nobody can say whether another owner's commits came before or after ours: the client is told so at once, and who
+/// only waited, that it was not done. The other owner may keep the store for long.
 #[test]
-fn what_was_on_its_way_when_another_owner_took_the_store_is_answered_as_unknown() {
+fn clients_are_answered_at_once_when_another_owner_has_taken_the_store() {
+    let mut world = world(2, Limits::default());
+    done(&mut world, 0, add(b"s", "before"));
+    world.regions[0].store.claim(ShardId(0)).unwrap();
+    let lost = ask(&mut world, 0, add(b"s", "lost"));
+    let waits = ask(&mut world, 0, add(b"s", "waits"));
+    // The commit is refused by now, the claim is on its way.
+    world.run(3);
+    let answer = world.answer(0, lost);
+    assert!(matches!(answer, Some(Err(RequestError::Unknown))), "{answer:?}");
+    let answer = world.answer(0, waits);
+    assert!(
+        matches!(answer, Some(Err(RequestError::NotReady { .. }))),
+        "{answer:?}"
+    );
+    let late = ask(&mut world, 0, add(b"s", "late"));
+    let answer = world.answer(0, late);
+    assert!(
+        matches!(answer, Some(Err(RequestError::NotReady { .. }))),
+        "{answer:?}"
+    );
+    world.run(2_000);
+    done(&mut world, 0, add(b"s", "after"));
+    assert!(world.settle(5_000));
+    for region in 0..2 {
+        assert_eq!(set(&world, region, b"s"), ["after", "before"], "region {region}");
+    }
+}
+
+/// The connection breaks, and the claim finds that another owner was there meanwhile.
+#[test]
+fn what_was_on_its_way_when_another_owner_came_and_went_is_answered_as_unknown() {
     let mut world = world(2, Limits::default());
     done(&mut world, 0, add(b"s", "before"));
     let lost = ask(&mut world, 0, add(b"s", "lost"));
-    let once = world
-        .request_once(0, vec![add(b"s", "once")], Some(b"id".to_vec()))
-        .unwrap();
+    let once = vec![add(b"s", "once")];
+    let once = world.request_once(0, once, Some(b"id".to_vec())).unwrap();
     world.regions[0].store.claim(ShardId(0)).unwrap();
+    world.set_store(0, false);
+    world.run(20);
+    world.regions[0].store.claim(ShardId(0)).unwrap();
+    world.set_store(0, true);
     world.run(100);
     let answer = world.answer(0, lost);
     assert!(matches!(answer, Some(Err(RequestError::Unknown))), "{answer:?}");
     world.run(10_000);
-    // One with an idempotency key can find out.
-    assert!(matches!(world.answer(0, once), Some(Ok(_))));
+    assert!(matches!(world.answer(0, once), Some(Ok(_))), "it can find out");
     assert!(world.settle(5_000));
-    for region in 0..2 {
-        assert_eq!(set(&world, region, b"s"), ["before", "once"], "region {region}");
-    }
 }
 
 /// What a retired life wrote stays, is read back by a node that starts, is removed by who has seen it, and reaches a

@@ -16,4 +16,5 @@ mod commands;
 mod demo;
 mod numbers;
 mod plain_redis;
+mod standby;
 mod stores;

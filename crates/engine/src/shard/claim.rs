@@ -28,7 +28,8 @@ impl Shard {
         let first = self.fence == cartograph_replica::Fence::default();
         let rolled_back = claim.head.batch < self.done.batch || claim.head.sequence < self.done.sequence;
         // An older store has an older fence as well: that is no other owner's doing.
-        let usurped = !first && !rolled_back && claim.head.fence.0 > self.fence.0 + 1;
+        let met_another = std::mem::take(&mut self.usurped);
+        let usurped = met_another || !first && !rolled_back && claim.head.fence.0 > self.fence.0 + 1;
         let same_life = !self.renew
             && !rolled_back
             && state.lives.as_ref().is_some_and(|l| l.server == claim.server)
@@ -129,8 +130,9 @@ impl Shard {
         }
     }
 
-    /// Another owner has written meanwhile: of what was in flight nobody can say whether it was done, and clients are
-    /// told so. A request with an idempotency key asks the store; one that changed nothing is evaluated again.
+    /// Another owner has written meanwhile, and we learn it from the claim: of what was in flight nobody can say whether
+    /// it was done, and clients are told so. A request with an idempotency key asks the store; one that changed nothing
+    /// is evaluated again.
     fn let_go(&mut self, out: &mut Vec<Output>) {
         let mut again = Vec::new();
         for flight in self.in_flight.drain(..) {

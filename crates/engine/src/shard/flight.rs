@@ -18,6 +18,9 @@ use crate::command::Reply;
 use crate::head::{self, Clocks};
 use crate::writer::Layer;
 
+/// Why nothing is taken while another owner has the store.
+pub(super) const USURPED: &str = "another node has taken this region's store over";
+
 /// How long to wait after the store refused a commit, in milliseconds.
 const REFUSED_PAUSE_MS: u64 = 100;
 
@@ -336,7 +339,7 @@ impl Shard {
     fn mismatch(&mut self, keys: Vec<Key>, time_ms: u64) {
         self.now.store_ms = self.now.store_ms.max(time_ms);
         let retried = self.upkeep.mismatched.clone();
-        let mut again = super::Keys::new();
+        let (mut again, mut damaged) = (super::Keys::new(), Vec::new());
         for key in keys {
             // A view that expired in between is no damage, the first time: evaluate again with the clock just read.
             let expired = self
@@ -346,12 +349,16 @@ impl Shard {
             if expired && !retried.contains(&key) {
                 again.insert(key);
             } else {
-                self.tasks.push_front(Task::Repair { key, counted: true });
+                damaged.push(key);
             }
         }
         self.upkeep.mismatched = again;
         let later = self.in_flight.len().saturating_sub(1);
         self.fall_back(later);
+        // In front of what failed, or that would fail again before its view is mended, and so on for ever.
+        for key in damaged {
+            self.tasks.push_front(Task::Repair { key, counted: true });
+        }
     }
 
     /// The store refused, and wrote nothing.
@@ -373,9 +380,30 @@ impl Shard {
     }
 
     fn fenced(&mut self, fence: Fence, out: &mut Vec<Output>) {
-        // Another owner's fence, or ours and yet not the commit that the head expects: the claim reads it anew.
-        let _ = fence;
+        // Ours and yet not the commit that the head expects: the claim reads it anew.
+        if fence > self.fence {
+            self.step_down(out);
+        }
         self.lose_store(out);
+    }
+
+    /// Another owner has the store, perhaps for long. Nobody can say whether what was in flight was done before; what
+    /// only waits here will not be.
+    fn step_down(&mut self, out: &mut Vec<Output>) {
+        self.usurped = true;
+        let mut waiting: Vec<Waiting> = self.queue.drain(..).collect();
+        for flight in self.in_flight.drain(..) {
+            if let Work::Local { requests } = flight.work {
+                for (waiting, _) in requests {
+                    reply_error(waiting.id, RequestError::Unknown, out);
+                }
+            }
+            waiting.extend(flight.extra.into_iter().map(|(waiting, _)| waiting));
+        }
+        for waiting in waiting {
+            let reason = USURPED.to_owned();
+            reply_error(waiting.id, RequestError::NotReady { reason }, out);
+        }
     }
 
     /// Nothing is known of the store until it is claimed again. Commits in flight stay as they are: the head will say

@@ -52,6 +52,7 @@ impl Shard {
     pub(super) fn why_not_writable(&self) -> Option<String> {
         match self.standing {
             Standing::Halted => return Some("it cannot run on its store; see the log".to_owned()),
+            Standing::Unclaimed if self.usurped => return Some(super::flight::USURPED.to_owned()),
             Standing::Unclaimed if self.fresh => {
                 return Some("its store has not been reached yet".to_owned());
             }

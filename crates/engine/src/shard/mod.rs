@@ -194,6 +194,8 @@ pub struct Shard {
     fence: Fence,
     /// A new incarnation must begin at the next claim, whatever the store says.
     renew: bool,
+    /// Another owner has been met since the last claim.
+    usurped: bool,
     /// No write before then (monotonic), unless the own lost entries are back.
     recovering_until_ms: Option<u64>,
     recovery: Recovery,
@@ -248,6 +250,7 @@ impl Shard {
             server: String::new(),
             fence: Fence::default(),
             renew: false,
+            usurped: false,
             recovering_until_ms: None,
             recovery: Recovery::default(),
             dirty: false,

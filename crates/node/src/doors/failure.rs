@@ -242,6 +242,7 @@ impl From<cartograph_store::Error> for Failure {
             | cartograph_store::Error::Unexpected { .. }
             | cartograph_store::Error::ForeignFile { .. }
             | cartograph_store::Error::InUse { .. }
+            | cartograph_store::Error::Standby { .. }
             | cartograph_store::Error::Disk { .. } => {
                 Failure::new(kinds::STORE_UNREACHABLE, error.to_string())
             }

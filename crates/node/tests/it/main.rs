@@ -19,6 +19,8 @@ mod http;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
 mod support;
