@@ -198,6 +198,7 @@ impl Exchange {
             vector: self.own.clone(),
             watermark_ms: self.watermark_ms,
             clock_ms: now_ms,
+            echo: None,
             others: Vec::new(),
             lives: Vec::new(),
         }
@@ -248,10 +249,11 @@ impl Exchange {
 
     fn heard(&mut self, report: &Report, now_ms: u64) {
         let region = report.region();
-        self.skews
-            .entry(region)
-            .or_default()
-            .heard(report.clock_ms, now_ms);
+        let skew = self.skews.entry(region).or_default();
+        skew.heard(report.clock_ms, now_ms);
+        if let Some(echo) = report.echo {
+            skew.came_back(echo, now_ms);
+        }
         self.stability.reported(report);
         if let Some(sender) = self.senders.get_mut(&region) {
             sender.reported(report);
@@ -478,10 +480,11 @@ impl Exchange {
                 .values()
                 .any(|r| r.report_due(&self.config, now_ms));
         let report = if due { self.report(now_ms) } else { short.clone() };
-        for receiver in self.receivers.values_mut() {
+        for (peer, receiver) in &mut self.receivers {
             receiver.poll(
                 &report,
                 &short,
+                self.skews.get(peer).map(|s| s.echo(now_ms)),
                 &self.config,
                 self.park.has_room(),
                 now_ms,
@@ -489,7 +492,7 @@ impl Exchange {
             );
         }
         let joining = self.receivers.values().any(Receiver::is_joining);
-        for sender in self.senders.values_mut() {
+        for (peer, sender) in &mut self.senders {
             let may_serve = !self.ahead && !joining;
             let context = Context {
                 config: &self.config,
@@ -501,6 +504,7 @@ impl Exchange {
                 finals: &self.finals,
                 may_serve: may_serve.then_some(SnapshotId(self.last_snapshot + 1)),
                 report: &report,
+                echo: self.skews.get(peer).map(|s| s.echo(now_ms)),
             };
             let served = sender.is_serving();
             actions.extend(sender.poll(&context, now_ms));
@@ -637,6 +641,7 @@ impl Exchange {
             snapshot_out: sender.is_some_and(Sender::is_serving),
             snapshot_in: self.receivers.get(&region).is_some_and(Receiver::is_joining),
             skew_ms: skew.and_then(Skew::estimate_ms),
+            rtt_ms: skew.and_then(Skew::way_ms),
             heard_ms: skew.map(Skew::heard_ms),
         }
     }

@@ -30,7 +30,7 @@ use cartograph_crdt::{RegionId, ReplicaId, VersionVector};
 
 use crate::entry::decode_record;
 use crate::exchange::{Action, Config, SnapshotId};
-use crate::message::{Message, Report};
+use crate::message::{Echo, Message, Report};
 use crate::recent::{Found, Recent};
 use crate::snapshot::Serving;
 use crate::stability::Stability;
@@ -47,6 +47,7 @@ pub(crate) struct Context<'a> {
     /// May a snapshot be served? Then the id that it would have.
     pub(crate) may_serve: Option<SnapshotId>,
     pub(crate) report: &'a Report,
+    pub(crate) echo: Option<Echo>,
 }
 
 impl Context<'_> {
@@ -187,9 +188,9 @@ impl Sender {
         let mut loads = Vec::new();
         if self.heartbeat_due(now_ms) {
             self.heartbeat_ms = now_ms + context.config.idle_ms;
-            self.outbox.push(Message::Heartbeat {
-                report: context.report.clone(),
-            });
+            let mut report = context.report.clone();
+            report.echo = context.echo;
+            self.outbox.push(Message::Heartbeat { report });
         }
         // A deadline that has passed is no reason to be woken again.
         if now_ms >= self.retry_ms {

@@ -26,6 +26,7 @@ fn report(region: u16, counts: &[(u16, u64)]) -> Report {
         vector: vector(counts),
         watermark_ms: 0,
         clock_ms: 0,
+        echo: None,
         others: Vec::new(),
         lives: Vec::new(),
     }
@@ -101,6 +102,7 @@ impl Setup {
             finals: &self.finals,
             may_serve: self.may_serve.then_some(SnapshotId(1)),
             report: &report,
+            echo: None,
         };
         let actions = sender.poll(&context, now_ms);
         let heartbeat = |a: &Action| {

@@ -23,6 +23,7 @@ fn report(region: u16, counts: &[(u16, u64)], watermark_ms: u64) -> Report {
         vector: vector(counts),
         watermark_ms,
         clock_ms: 0,
+        echo: None,
         others: Vec::new(),
         lives: [1, 2, 3].map(replica).to_vec(),
     }

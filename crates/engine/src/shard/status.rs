@@ -41,6 +41,8 @@ pub struct ShardStatus {
     pub log_bytes: u64,
     /// Entries in the log.
     pub log_entries: u64,
+    /// Peers' entries that wait for what their writers had seen.
+    pub parked: usize,
     /// Is a snapshot being joined?
     pub joining: bool,
     /// Are some keys ahead of the vector?
@@ -76,6 +78,7 @@ impl Shard {
             rows_cached: self.cache.len(),
             log_bytes: self.log_bytes(),
             log_entries: self.log.iter().map(held).sum(),
+            parked: self.exchange.parked().0,
             joining: self.joining.is_some(),
             ahead: !self.done.vector.dominates(&self.ahead),
             members: self.members.regions.clone(),

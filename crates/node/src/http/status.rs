@@ -180,6 +180,7 @@ fn shard(status: &ShardStatus) -> Value {
         "requests_queued": status.queued,
         "commits_in_flight": status.in_flight,
         "rows_cached": status.rows_cached,
+        "entries_parked": status.parked,
         "joining_snapshot": status.joining,
         "ahead": status.ahead,
     })
@@ -216,6 +217,7 @@ fn peers(doors: &Doors, statuses: &[ShardStatus], names: &BTreeMap<RegionId, Str
             "entries_behind": peer.entries_behind,
             "queue_bytes": peer.queue_bytes,
             "clock_skew_ms": peer.skew_ms,
+            "rtt_ms": peer.rtt_ms,
             "heard_ms_ago": peer.heard_ms.map(|ms| now_ms.saturating_sub(ms)),
             "snapshot_out": peer.snapshot_out,
             "snapshot_in": peer.snapshot_in,
