@@ -32,6 +32,9 @@ struct Explanation {
     lines: Vec<Line>,
     #[serde(deserialize_with = "or_default")]
     conflicts: Vec<Conflict>,
+    /// What the log still holds, oldest first.
+    #[serde(deserialize_with = "or_default")]
+    log: Vec<Write>,
     log_reaches_back_to_ms: Value,
 }
 
@@ -61,6 +64,9 @@ struct Write {
     sequence: Value,
     index: Value,
     at_ms: Value,
+    /// The line, where it is not told by its place.
+    #[serde(deserialize_with = "or_default")]
+    field: String,
     #[serde(deserialize_with = "or_default")]
     kind: String,
     value: Value,
@@ -151,6 +157,17 @@ impl Explanation {
                 term.paint(Paint::Strong, "other conflicts"),
                 others.join("\n  ")
             ));
+        }
+        let logged = self
+            .log
+            .iter()
+            .filter(|write| wanted(&write.field) || write.field.is_empty());
+        let logged: Vec<Vec<String>> = logged.map(|write| write.row(&printable(&write.field))).collect();
+        if !logged.is_empty() {
+            let rows = table(&[], logged);
+            let rows: Vec<String> = rows.lines().map(|row| format!("  {row}")).collect();
+            let title = term.paint(Paint::Strong, "in the log, oldest first");
+            parts.push(format!("{title}\n{}", rows.join("\n")));
         }
         if let Some(ms) = number(&self.log_reaches_back_to_ms) {
             parts.push(format!(
@@ -305,6 +322,10 @@ mod tests {
             ],
             "conflicts": [{"field": "A", "rule": "later wins", "winner": winner, "loser": loser,
                            "at_ms": "1795237501200"}],
+            "log": [{"replica": "1-9", "region": "us", "sequence": "3", "index": 1, "at_ms": "1795237500000",
+                     "kind": "add up to", "field": "C", "value": "2"},
+                    {"replica": "3-9", "region": "asia", "sequence": "2", "index": 0, "at_ms": "1795237501000",
+                     "kind": "clear", "field": null, "value": null}],
             "log_reaches_back_to_ms": "1795237500000",
         })
     }
@@ -323,6 +344,10 @@ A  5
   rule  of two concurrent sets the later wins
 
 B  not in the cart (the store has -1)
+
+in the log, oldest first
+  C  2026-11-21 05:05:00.000Z  us    add up to 2    entry 3.1 of 1-9
+     2026-11-21 05:05:01.000Z  asia  clear          entry 2.0 of 3-9
 
 the log reaches back to 2026-11-21 05:05:00.000Z; what was undone before that is not shown";
         assert_eq!(render(&full(), None), expected);

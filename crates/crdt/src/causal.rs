@@ -15,7 +15,7 @@ use bincode::de::{BorrowDecoder, Decoder};
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{BorrowDecode, Decode, Encode};
-use crdts::{CmRDT, CvRDT, ResetRemove, VClock};
+use crdts::{CmRDT, CvRDT, VClock};
 
 use crate::hlc::Hlc;
 use crate::ids::{Dot, ReplicaId, Sequence};
@@ -23,7 +23,16 @@ use crate::ids::{Dot, ReplicaId, Sequence};
 /// The most replicas a decoded vector may name: 64 regions with many lives each, and still a small message.
 pub const VECTOR_REPLICAS_MAX: usize = 4_096;
 
+/// The count of a replica whose entries are all applied and of which no other can ever come: a retired one.
+pub const RETIRED: u64 = u64::MAX >> 1;
+
 /// How many entries of each replica have been applied: all from 1 up to the number, none beyond it.
+///
+/// # Retired floors
+/// A region's replicas up to some incarnation may be *retired* together ([`VersionVector::retire`]): everything of them
+/// is covered, and the vector names the last of them alone, with the count [`RETIRED`]. A vector that has such a floor
+/// dominates every vector that counts the same replicas one by one, whatever their counts, and is dominated only by
+/// vectors with a floor as high. Joins, meets and comparisons need no other knowledge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(VClock<ReplicaId>);
 
@@ -45,9 +54,50 @@ impl VersionVector {
         Self::default()
     }
 
-    /// How many entries of `replica` are covered; 0 for none.
+    /// How many entries of `replica` are covered; 0 for none, [`RETIRED`] for all that there can be.
     pub fn get(&self, replica: ReplicaId) -> u64 {
-        self.0.get(&replica)
+        // Nothing is named below a floor, so the floor that covers a replica is the first name from it on.
+        match self.0.dots.range(replica..).next() {
+            Some((named, n)) if *named == replica || (named.region == replica.region && *n == RETIRED) => *n,
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Is everything of the replica covered, for good?
+    pub fn is_retired(&self, replica: ReplicaId) -> bool {
+        self.get(replica) == RETIRED
+    }
+
+    /// Covers everything of `last` and of its region's replicas before it, and names none of those any more.
+    pub fn retire(&mut self, last: ReplicaId) {
+        if !self.is_retired(last) {
+            self.0.apply(crdts::Dot::new(last, RETIRED));
+            self.fold();
+        }
+    }
+
+    /// The last retired replica of each region that has one.
+    pub fn floors(&self) -> impl Iterator<Item = ReplicaId> + '_ {
+        self.iter()
+            .filter(|(_, n)| *n == RETIRED)
+            .map(|(replica, _)| replica)
+    }
+
+    /// The replicas that are named one by one, with their counts.
+    pub fn counted(&self) -> impl Iterator<Item = (ReplicaId, u64)> + '_ {
+        self.iter().filter(|(_, n)| *n != RETIRED)
+    }
+
+    /// Drops what stands below a floor.
+    fn fold(&mut self) {
+        let floors: Vec<ReplicaId> = self.floors().collect();
+        let below = |replica: &ReplicaId| {
+            let mut floors = floors.iter();
+            floors.any(|floor| floor.region == replica.region && replica < floor)
+        };
+        if !floors.is_empty() {
+            self.0.dots.retain(|replica, _| !below(replica));
+        }
     }
 
     /// Has entry `sequence` of `replica` been applied?
@@ -80,7 +130,9 @@ impl VersionVector {
 
     /// Raises the count of `replica` to `count`. For joins and decoding, where gaps are known to be filled.
     pub fn raise(&mut self, replica: ReplicaId, count: u64) {
-        if count > 0 {
+        if count >= RETIRED {
+            self.retire(replica);
+        } else if count > self.get(replica) {
             self.0.apply(crdts::Dot::new(replica, count));
         }
     }
@@ -88,14 +140,19 @@ impl VersionVector {
     /// The least vector that dominates both.
     pub fn join(&mut self, other: &VersionVector) {
         self.0.merge(other.0.clone());
+        self.fold();
     }
 
     /// The greatest vector that both dominate.
     #[must_use]
     pub fn meet(&self, other: &VersionVector) -> VersionVector {
         let mut out = VersionVector::new();
+        // Where one has a floor, the other's names below it count.
         for (replica, count) in self.iter() {
             out.raise(replica, count.min(other.get(replica)));
+        }
+        for (replica, count) in other.iter() {
+            out.raise(replica, count.min(self.get(replica)));
         }
         out
     }
@@ -107,12 +164,12 @@ impl VersionVector {
 
     /// Has each something that the other has not?
     pub fn concurrent_with(&self, other: &VersionVector) -> bool {
-        self.0.partial_cmp(&other.0).is_none()
+        self.partial_cmp(other).is_none()
     }
 
     /// Forgets what `covered` covers wholly: a replica stays only where this is ahead.
     pub fn forget(&mut self, covered: &VersionVector) {
-        self.0.reset_remove(&covered.0);
+        self.0.dots.retain(|replica, n| *n > covered.get(*replica));
     }
 
     /// Drops one replica, whatever its count.
@@ -139,7 +196,12 @@ impl VersionVector {
 
 impl PartialOrd for VersionVector {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        self.0.partial_cmp(&other.0)
+        match (self.dominates(other), other.dominates(self)) {
+            (true, true) => Some(Ordering::Equal),
+            (true, false) => Some(Ordering::Greater),
+            (false, true) => Some(Ordering::Less),
+            (false, false) => None,
+        }
     }
 }
 
@@ -160,7 +222,10 @@ impl fmt::Display for VersionVector {
             if i > 0 {
                 f.write_str(" ")?;
             }
-            write!(f, "{replica}:{count}")?;
+            match count {
+                RETIRED => write!(f, "{replica}:retired")?,
+                _ => write!(f, "{replica}:{count}")?,
+            }
         }
         f.write_str("}")
     }
@@ -186,7 +251,11 @@ impl<C> Decode<C> for VersionVector {
         let mut vector = VersionVector::new();
         for _ in 0..n {
             let replica = ReplicaId::decode(decoder)?;
-            vector.raise(replica, u64::decode(decoder)?);
+            let count = u64::decode(decoder)?;
+            if count > RETIRED {
+                return Err(DecodeError::Other("a version vector's count is out of range"));
+            }
+            vector.raise(replica, count);
         }
         Ok(vector)
     }
@@ -260,6 +329,55 @@ mod tests {
         assert!(a.concurrent_with(&b) && j.dominates(&a) && j.dominates(&b) && !a.dominates(&b));
         j.forget(&b);
         assert_eq!(j, [(r(1), 3)].into_iter().collect());
+    }
+
+    fn life(region: u16, incarnation: u64) -> ReplicaId {
+        ReplicaId::new(region, incarnation)
+    }
+
+    #[test]
+    fn a_retired_floor_covers_all_lives_up_to_it_and_none_after() {
+        let mut v: VersionVector = [(life(1, 9), 4), (life(2, 3), 7), (life(2, 5), 2), (life(2, 8), 1)]
+            .into_iter()
+            .collect();
+        let before = v.clone();
+        v.retire(life(2, 5));
+        assert_eq!(v.to_string(), "{1-9:4 2-5:retired 2-8:1}");
+        assert!(v.is_retired(life(2, 3)) && v.is_retired(life(2, 5)) && v.is_retired(life(2, 1)));
+        assert_eq!(
+            (v.get(life(2, 6)), v.get(life(2, 8)), v.get(life(1, 3))),
+            (0, 1, 0)
+        );
+        assert!(v > before && !before.dominates(&v));
+        v.raise(life(2, 3), 99);
+        assert_eq!(v.to_string(), "{1-9:4 2-5:retired 2-8:1}");
+        let bytes = crate::codec::encode("a vector", 1, &v).unwrap();
+        assert_eq!(
+            crate::codec::decode::<VersionVector>("a vector", 1, &bytes).unwrap(),
+            v
+        );
+    }
+
+    #[test]
+    fn vectors_with_and_without_a_floor_join_and_meet() {
+        let counts: VersionVector = [(life(2, 3), 7), (life(2, 5), 2), (life(3, 1), 1)]
+            .into_iter()
+            .collect();
+        let mut floor: VersionVector = [(life(2, 8), 1)].into_iter().collect();
+        floor.retire(life(2, 5));
+        let met: VersionVector = [(life(2, 3), 7), (life(2, 5), 2)].into_iter().collect();
+        assert_eq!((counts.meet(&floor), floor.meet(&counts)), (met.clone(), met));
+        let mut joined = counts.clone();
+        joined.join(&floor);
+        assert_eq!(joined.to_string(), "{2-5:retired 2-8:1 3-1:1}");
+        let mut higher = VersionVector::new();
+        higher.retire(life(2, 9));
+        joined.join(&higher);
+        assert_eq!(joined.to_string(), "{2-9:retired 3-1:1}");
+        joined.forget(&floor);
+        assert_eq!(joined.to_string(), "{2-9:retired 3-1:1}");
+        floor.forget(&joined);
+        assert!(floor.is_empty());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub mod stored;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub use causal::{Origin, VersionVector};
+pub use causal::{Origin, RETIRED, VersionVector};
 pub use effect::{Effect, ElementId, Observed, Score, Type, Value};
 pub use element::{Element, RegisterCounter};
 pub use exact::Exact;

@@ -24,6 +24,10 @@ use crate::hlc::{Hlc, wins};
 use crate::ids::{Dot, ReplicaId};
 use crate::set_add_wins::join_dots;
 
+/// When a removal of the whole key leaves fewer than one in so many of its elements, they are all dropped in one
+/// stroke and what is left is written anew.
+const FEW_LEFT: usize = 4;
+
 /// A creating mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Created {
@@ -368,7 +372,8 @@ impl Row {
     /// Applies an effect whose needs are met. `Touched` collects what a commit must write.
     ///
     /// # Cost
-    /// O(1) elements, except for removals of the whole key where some of it may survive or must be remembered.
+    /// O(1) elements, except for removals of the whole key where some of it may survive or must be remembered: those
+    /// look at every element, and touch what is left or what goes, whichever is less.
     pub fn apply(&mut self, effect: &Effect, origin: &Origin<'_>, touched: &mut Touched) {
         debug_assert_eq!(
             self.lacks(effect, origin),
@@ -506,10 +511,24 @@ impl Row {
         }
         let nothing = Observed::default();
         let named: BTreeMap<&ElementId, &Observed> = observed.iter().map(|(id, o)| (id, o)).collect();
+        let seen = |id: &ElementId| named.get(id).copied().unwrap_or(&nothing);
+        let left = |(id, element): (&ElementId, &Element)| {
+            let mut rest = element.clone();
+            rest.remove(origin, seen(id));
+            (!rest.is_empty()).then(|| (id.clone(), rest))
+        };
+        let left: Vec<(ElementId, Element)> = self.elements().filter_map(left).collect();
+        if left.len() * FEW_LEFT < self.elements.len() {
+            // What must be written then is what is left, however much goes.
+            self.forget_all(touched);
+            for (id, rest) in left {
+                self.change(&id, touched, |e| *e = rest);
+            }
+            return self.recompute_top();
+        }
         let ids: Vec<_> = self.elements().map(|(id, _)| id.clone()).collect();
         for id in ids {
-            let seen = named.get(&id).copied().unwrap_or(&nothing);
-            self.change(&id, touched, |e| e.remove(origin, seen));
+            self.change(&id, touched, |e| e.remove(origin, seen(&id)));
         }
     }
 

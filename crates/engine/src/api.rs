@@ -99,6 +99,11 @@ pub enum RequestError {
     /// A watched key has changed since. Definite.
     #[error("a watched key has changed")]
     WatchFailed,
+    /// Another owner took the store while the request was on its way to it: it may or may not be done. Unknown.
+    #[error(
+        "another node took this region's store while the request was on its way: it may or may not be done"
+    )]
+    Unknown,
     /// The idempotency key was used for something else. Definite.
     #[error("this idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -324,6 +329,11 @@ pub enum Event {
     },
     /// Entries of our own live incarnation arrived that we never wrote.
     ForeignOwnEntries,
+    /// Lives of a region that are over everywhere are named by no vector any more.
+    Retired {
+        /// The last of them.
+        last: cartograph_crdt::ReplicaId,
+    },
     /// A key was purged after expiring everywhere.
     Purged,
     /// A snapshot was begun, joined or served.

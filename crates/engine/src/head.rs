@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bincode::{Decode, Encode};
 use cartograph_crdt::codec::{self, Error};
 use cartograph_crdt::stored::ReplicaTable;
-use cartograph_crdt::{Hlc, Incarnation, RegionId, ReplicaId, ShardId, VersionVector};
+use cartograph_crdt::{Dot, Hlc, Incarnation, RegionId, ReplicaId, ShardId, VersionVector};
 use cartograph_replica::{Head, HeadField};
 
 /// Format version of the head's fields.
-pub const VERSION: u8 = 1;
+/// Version 1 was never released.
+pub const VERSION: u8 = 2;
 
 /// What a store belongs to. A store of another cluster, region or shard is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -58,6 +59,20 @@ pub struct Members {
     /// What garbage collection has relied on each member to have seen. A member that is rolled back behind it is sent a
     /// snapshot.
     pub relied: BTreeMap<RegionId, VersionVector>,
+    /// Lives that the members row names as retired, each with all before it. A vector is folded once it covers what
+    /// says so: the row may have come by a snapshot, ahead of that.
+    pub retired: Vec<Retirement>,
+    /// How many entries lives had that some member may not know as retired.
+    pub finals: BTreeMap<ReplicaId, u64>,
+}
+
+/// What the members row says of a region's lives that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Retirement {
+    /// The last of them.
+    pub last: ReplicaId,
+    /// The write that says so.
+    pub dot: Dot,
 }
 
 /// One origin's part of the log.

@@ -466,16 +466,22 @@ impl<'a> Writer<'a> {
     /// [`Stop::Missing`]; [`CommandError::EntryTooLarge`]; [`CommandError::ReservedKey`].
     pub fn emit(&mut self, key: &[u8], effect: Effect) -> Result<(), Stop> {
         let now = self.setting.now_ms;
-        let row = self.header(key)?;
-        let ahead = row.header.ahead.clone();
-        let scope = self.scope(&ahead);
         let index = u32::try_from(self.effects.len()).unwrap_or(u32::MAX);
+        // Looked up once: this is done for every effect.
+        let row = self
+            .cache
+            .row_mut(key)
+            .filter(|_| self.system || !key.starts_with(SYSTEM_PREFIX));
+        let Some(row) = row else {
+            return Err(self.unreachable(key));
+        };
+        let ahead = row.header.ahead.clone();
+        let scope = scope(&self.setting.context, &ahead);
         let origin = Origin {
             dot: Dot::new(self.setting.me, self.sequence, index),
             hlc: self.hlc,
             context: &scope,
         };
-        let row = self.header(key)?;
         match row.lacks(&effect, &origin) {
             Needs::Nothing if !view_needs_all(row, &effect, now) => {}
             Needs::Element(id) => return Err(Stop::Missing(Want::elements(key, vec![id]))),
@@ -493,30 +499,25 @@ impl<'a> Writer<'a> {
         if !ahead.is_empty() && !self.ahead.iter().any(|(k, _)| k == key) {
             self.ahead.push((key.to_vec(), ahead));
         }
-        if let Some(row) = self.cache.row_mut(key) {
-            let touched = self.command.record(key, row);
-            row.apply(&effect, &origin, touched);
-        }
+        let touched = self.command.record(key, row);
+        row.apply(&effect, &origin, touched);
         self.effects.push((key.to_vec(), effect));
         Ok(())
     }
 
-    fn scope(&self, ahead: &VersionVector) -> Arc<VersionVector> {
-        if ahead.is_empty() {
-            return Arc::clone(&self.setting.context);
+    /// Why this key's row cannot be had now.
+    fn unreachable(&self, key: &[u8]) -> Stop {
+        if key.starts_with(SYSTEM_PREFIX) && !self.system {
+            CommandError::ReservedKey.into()
+        } else {
+            Stop::Missing(Want::header(key))
         }
-        let mut scope = (*self.setting.context).clone();
-        scope.join(ahead);
-        Arc::new(scope)
     }
 
     fn header(&mut self, key: &[u8]) -> Result<&Row, Stop> {
-        if key.starts_with(SYSTEM_PREFIX) && !self.system {
-            return Err(CommandError::ReservedKey.into());
-        }
-        self.cache
-            .row(key)
-            .ok_or_else(|| Stop::Missing(Want::header(key)))
+        let row = self.cache.row(key);
+        let row = row.filter(|_| self.system || !key.starts_with(SYSTEM_PREFIX));
+        row.ok_or_else(|| self.unreachable(key))
     }
 
     fn known_element(&mut self, key: &[u8], id: &ElementId) -> Result<(), Stop> {
@@ -545,6 +546,16 @@ impl<'a> Writer<'a> {
         }
         Ok(row.observed(me))
     }
+}
+
+/// What a writer has seen of a key of which a snapshot has brought more.
+fn scope(context: &Arc<VersionVector>, ahead: &VersionVector) -> Arc<VersionVector> {
+    if ahead.is_empty() {
+        return Arc::clone(context);
+    }
+    let mut scope = (**context).clone();
+    scope.join(ahead);
+    Arc::new(scope)
 }
 
 /// What a key with this header and summary shows at `now_ms`.

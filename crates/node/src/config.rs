@@ -79,6 +79,8 @@ pub struct Cluster {
 pub struct Http {
     /// `http.listen`: address and port; port 0 takes a free one. Default `127.0.0.1:7101`.
     pub listen: SocketAddr,
+    /// `http.advertise`: where clients reach this node; a standby says it of the owner. Default: `http.listen`.
+    pub advertise: Option<String>,
 }
 
 /// `[grpc]`.
@@ -219,6 +221,8 @@ pub struct Limits {
     pub scrub_keys_per_second: u32,
     /// `limits.peers_max`: regions that this node dials. Default 64.
     pub peers_max: usize,
+    /// `limits.retire_after_ms`: how long after its end a life of the store stays named by vectors. Default 24 hours.
+    pub retire_after_ms: u64,
 }
 
 impl Config {
@@ -269,6 +273,7 @@ fn config(source: &mut Source) -> Option<Config> {
     let region = region(source);
     let cluster = cluster(source, peers.is_empty());
     let http = source.address("http.listen", "127.0.0.1:7101");
+    let http_advertise = source.text("http.advertise");
     let grpc = grpc(source);
     let resp = resp::read(source);
     let peer = peer_door(source);
@@ -279,7 +284,10 @@ fn config(source: &mut Source) -> Option<Config> {
     let config = Config {
         region: region?,
         cluster: cluster?,
-        http: Http { listen: http? },
+        http: Http {
+            listen: http?,
+            advertise: http_advertise,
+        },
         grpc: grpc?,
         resp: resp?,
         peer: peer?,
@@ -443,6 +451,7 @@ fn limits(source: &mut Source) -> Option<Limits> {
     let cache = source.integer("limits.cache_bytes_max", 1 << 20..=1 << 40, Some(64 << 20));
     let scrub = source.integer("limits.scrub_keys_per_second", 0..=100_000, Some(100));
     let peers = source.integer("limits.peers_max", 1..=255, Some(64));
+    let retire = source.integer("limits.retire_after_ms", 1_000..=1 << 40, Some(86_400_000));
     Some(Limits {
         queue_requests_max: queue?,
         request_timeout: Duration::from_millis(timeout?),
@@ -453,6 +462,7 @@ fn limits(source: &mut Source) -> Option<Limits> {
         cache_bytes_max: cache?,
         scrub_keys_per_second: scrub?,
         peers_max: peers?,
+        retire_after_ms: retire?,
     })
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod explain;
 pub(crate) mod failure;
 pub(crate) mod keys;
+mod log_tail;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,6 +17,7 @@ mod doors;
 pub mod driver;
 mod grpc;
 mod http;
+mod lease;
 mod log;
 pub mod metrics;
 pub mod node;

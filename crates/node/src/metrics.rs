@@ -87,6 +87,7 @@ pub struct Metrics {
     view_repairs: Counter,
     incarnations: Family<Reason, Counter>,
     foreign_entries: Counter,
+    retired: Counter,
     expired_keys: Counter,
     snapshots: Family<Reason, Counter>,
     saturated: Counter,
@@ -99,6 +100,8 @@ pub struct Metrics {
     connected: Family<Link, Gauge>,
     queue_bytes: Family<Peer, Gauge>,
     skew: Family<Peer, Float>,
+    rtt: Family<Peer, Float>,
+    parked: Gauge,
     log_entries: Gauge,
     log_bytes: Gauge,
     keys: Gauge,
@@ -152,6 +155,7 @@ impl Metrics {
             view_repairs: Counter::default(),
             incarnations: Family::default(),
             foreign_entries: Counter::default(),
+            retired: Counter::default(),
             expired_keys: Counter::default(),
             snapshots: Family::default(),
             saturated: Counter::default(),
@@ -164,6 +168,8 @@ impl Metrics {
             connected: Family::default(),
             queue_bytes: Family::default(),
             skew: Family::default(),
+            rtt: Family::default(),
+            parked: Gauge::default(),
             log_entries: Gauge::default(),
             log_bytes: Gauge::default(),
             keys: Gauge::default(),
@@ -249,6 +255,11 @@ impl Metrics {
             self.foreign_entries.clone(),
         );
         r.register(
+            "retirements",
+            "Times that lives of a region that are over were retired",
+            self.retired.clone(),
+        );
+        r.register(
             "expired_keys",
             "Keys purged after expiring everywhere",
             self.expired_keys.clone(),
@@ -304,6 +315,17 @@ impl Metrics {
             "How far the peer's clock seems ahead of ours",
             Unit::Seconds,
             self.skew.clone(),
+        );
+        r.register_with_unit(
+            "peer_rtt",
+            "How long the way to the peer and back takes",
+            Unit::Seconds,
+            self.rtt.clone(),
+        );
+        r.register(
+            "parked_entries",
+            "Peers' entries that wait for what their writers had seen",
+            self.parked.clone(),
         );
         r.register("log_entries", "Entries in the log", self.log_entries.clone());
         r.register("log_bytes", "Bytes in the log, about", self.log_bytes.clone());
@@ -396,6 +418,9 @@ impl Metrics {
             Event::ForeignOwnEntries => {
                 self.foreign_entries.inc();
             }
+            Event::Retired { .. } => {
+                self.retired.inc();
+            }
             Event::Purged => {
                 self.expired_keys.inc();
             }
@@ -440,6 +465,8 @@ impl Metrics {
                     .get_or_create(&label)
                     .set(if skew_ms < 0 { -skew } else { skew });
             }
+            let rtt = Duration::from_millis(peer.rtt_ms.unwrap_or(0)).as_secs_f64();
+            self.rtt.get_or_create(&label).set(rtt);
             for (direction, up) in [("out", peer.connected_out), ("in", peer.connected_in)] {
                 let peer = name.clone();
                 self.connected
@@ -447,6 +474,7 @@ impl Metrics {
                     .set(i64::from(up));
             }
         }
+        self.parked.set(count(status.parked));
         self.log_entries.set(clamp(status.log_entries));
         self.log_bytes.set(clamp(status.log_bytes));
         self.rows_cached.set(count(status.rows_cached));

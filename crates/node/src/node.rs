@@ -1,4 +1,5 @@
-//! A node, put together: store, shards, peers, doors; and taken apart again in the order that loses nothing.
+//! A node, put together: store, shards, peers, doors; and taken apart again in the order that loses nothing. Of several
+//! nodes on one store one owns it, and the others stand by (`lease.rs`).
 //!
 //! Stopping: `/readyz` says 503, the doors take no new connections, what waits is done, peers get what they lack (for
 //! at most two seconds), the store is given back.
@@ -29,6 +30,7 @@ use crate::doors::Doors;
 use crate::driver::ShardHandle;
 use crate::grpc::{self, ReflectionError};
 use crate::http;
+use crate::lease::Leased;
 use crate::metrics::Metrics;
 use crate::peers::accept::Accept;
 use crate::peers::{PeerError, Peers};
@@ -159,6 +161,7 @@ fn machine(config: &Config, shard: ShardId) -> Shard {
             queue_requests_max: config.limits.queue_requests_max,
             cache_bytes_max: config.limits.cache_bytes_max,
             log_bytes_max: config.limits.log_bytes_max,
+            retire_after_ms: config.limits.retire_after_ms,
             ..Limits::default()
         },
         exchange: exchange::Config::default(),
@@ -242,6 +245,9 @@ impl Node {
             grpc_server = grpc_server.tls_config(tls).map_err(unusable("grpc.tls"))?;
         }
 
+        let address = config.http.advertise.clone();
+        let address = address.unwrap_or_else(|| format!("http://{http}"));
+        let store = Arc::new(Leased::new(store, http, address));
         let serving = CancellationToken::new();
         let (doors, drivers) = assemble(config, store, peer_tls, serving.clone())?;
         let exchanging = CancellationToken::new();

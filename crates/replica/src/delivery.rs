@@ -92,7 +92,7 @@ impl Park {
         applied: &VersionVector,
     ) -> Received {
         let (origin, sequence) = (entry.replica, entry.sequence.get());
-        if members.retired.contains(origin) {
+        if applied.is_retired(origin) {
             return Received::Refused;
         }
         if sequence <= applied.get(origin) || self.holds(origin, sequence) {
@@ -218,7 +218,7 @@ impl Park {
     ) -> Option<usize> {
         self.forget_applied(origin, applied.get(origin));
         let (_, first) = self.origins.get(&origin)?.first_key_value()?;
-        let ready = members.admit(origin) && members.ready(&first.entry, applied);
+        let ready = members.admit(origin) && first.entry.is_ready(applied);
         ready.then(|| first.entry.weight())
     }
 
@@ -244,11 +244,10 @@ impl Park {
     }
 
     /// Lets go of what was applied otherwise: by a snapshot, or before it came.
-    pub fn retain(&mut self, members: &Members, applied: &VersionVector) {
+    pub fn retain(&mut self, applied: &VersionVector) {
         let origins: Vec<ReplicaId> = self.origins.keys().copied().collect();
         for origin in origins {
-            let retired = members.retired.contains(origin);
-            self.forget_applied(origin, if retired { u64::MAX } else { applied.get(origin) });
+            self.forget_applied(origin, applied.get(origin));
         }
     }
 

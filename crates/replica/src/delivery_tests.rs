@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use cartograph_crdt::{Effect, ElementId, Hlc, Incarnation, Sequence};
+use cartograph_crdt::{Effect, ElementId, Hlc, Sequence};
 use proptest::prelude::*;
 
 use super::*;
-use crate::members::Retired;
 
 const ME: u16 = 9;
 
@@ -109,7 +108,7 @@ fn duplicates_and_retired_replicas_are_not_parked() {
     assert_eq!(s.receive(entry(1, 3, &[])), Received::Duplicate);
     s.receive(entry(1, 5, &[]));
     assert_eq!(s.receive(entry(1, 5, &[])), Received::Duplicate);
-    s.members.retired = Retired::new([(RegionId(2), Incarnation(1))]);
+    s.applied.retire(ReplicaId::new(2, 1));
     assert_eq!(s.receive(entry(2, 1, &[])), Received::Refused);
     assert_eq!(s.park.len(), 1);
 }
@@ -117,7 +116,7 @@ fn duplicates_and_retired_replicas_are_not_parked() {
 #[test]
 fn a_context_that_names_a_retired_replica_counts_as_covered() {
     let mut s = setup(100);
-    s.members.retired = Retired::new([(RegionId(2), Incarnation(1))]);
+    s.applied.retire(ReplicaId::new(2, 1));
     s.receive(entry(1, 1, &[(2, 77)]));
     assert_eq!(s.ready(), [(1, 1)]);
 }
@@ -205,7 +204,7 @@ fn what_a_snapshot_covers_leaves_the_park() {
         s.receive(entry(1, n, &[]));
     }
     s.applied = vector(&[(1, 4)]);
-    s.park.retain(&s.members, &s.applied);
+    s.park.retain(&s.applied);
     assert_eq!(s.park.len(), 2);
     assert_eq!(s.ready(), [(1, 5), (1, 6)]);
 }
@@ -269,7 +268,7 @@ proptest! {
             }
         }
         prop_assert_eq!(count, entries.len());
-        s.park.retain(&s.members, &s.applied);
+        s.park.retain(&s.applied);
         prop_assert!(s.park.is_empty() && s.park.bytes() == 0);
     }
 }

@@ -212,6 +212,8 @@ pub struct PeerStatus {
     pub snapshot_in: bool,
     /// How far its clock seems ahead of ours, in milliseconds; the way of its report makes it seem too low.
     pub skew_ms: Option<i64>,
+    /// How long the way to it and back takes, in milliseconds.
+    pub rtt_ms: Option<u64>,
     /// Its last report, when it came (Unix milliseconds); `None` if never.
     pub heard_ms: Option<u64>,
 }

@@ -35,7 +35,7 @@ use crate::commit::{BatchId, LogAppend};
 use crate::delivery::Park;
 pub use crate::driver::{Action, Config, Direction, Event, LinkError, PeerStatus, SnapshotId};
 use crate::entry::{Entry, Key};
-use crate::members::{Members, Retired};
+use crate::members::Members;
 use crate::message::{BackMessage, Hello, Message, Report, Welcome};
 use crate::receiver::{Inbox, Receiver};
 use crate::recent::Recent;
@@ -54,6 +54,8 @@ pub struct Exchange {
     watermark_ms: u64,
     ahead: bool,
     park: Park,
+    /// See [`Exchange::set_finals`].
+    finals: BTreeMap<ReplicaId, u64>,
     /// The last entry of each origin that was given to be applied and is not committed.
     given: BTreeMap<ReplicaId, u64>,
     recent: Recent,
@@ -78,6 +80,7 @@ impl Exchange {
             watermark_ms: 0,
             ahead: false,
             park: Park::new(config.park_entries, config.park_bytes),
+            finals: BTreeMap::new(),
             given: BTreeMap::new(),
             recent: Recent::new(config.recent_bytes),
             stability: Stability::new(me, config.checkpoints),
@@ -110,15 +113,29 @@ impl Exchange {
         self.members_changed();
     }
 
-    /// What is retired.
-    pub fn set_retired(&mut self, retired: Retired) {
-        self.members.retired = retired;
-        self.members_changed();
+    /// How many entries the retired replicas had that some member may not know as retired: after a claim, and when it
+    /// changes. A peer that has all of those is told by an entry; any other that lacks the floor is sent a snapshot.
+    pub fn set_finals(&mut self, finals: &BTreeMap<ReplicaId, u64>) {
+        self.finals.clone_from(finals);
+    }
+
+    /// Does every other member know this replica as retired?
+    pub fn retired_everywhere(&self, replica: ReplicaId) -> bool {
+        self.stability.retired_everywhere(replica)
+    }
+
+    /// The last closed life of a region, if all its closed lives may be retired: see [`Stability::retirable`].
+    pub fn retirable(&self, region: RegionId) -> Option<ReplicaId> {
+        self.stability.retirable(region)
+    }
+
+    /// The region's live replica, as far as it is known.
+    pub fn live(&self, region: RegionId) -> Option<ReplicaId> {
+        self.stability.live(region)
     }
 
     fn members_changed(&mut self) {
         self.stability.set_members(&self.members);
-        self.park.retain(&self.members, &self.own);
         let regions = &self.members.regions;
         if !regions.is_empty() {
             self.skews.retain(|region, _| regions.contains(region));
@@ -181,6 +198,7 @@ impl Exchange {
             vector: self.own.clone(),
             watermark_ms: self.watermark_ms,
             clock_ms: now_ms,
+            echo: None,
             others: Vec::new(),
             lives: Vec::new(),
         }
@@ -231,10 +249,11 @@ impl Exchange {
 
     fn heard(&mut self, report: &Report, now_ms: u64) {
         let region = report.region();
-        self.skews
-            .entry(region)
-            .or_default()
-            .heard(report.clock_ms, now_ms);
+        let skew = self.skews.entry(region).or_default();
+        skew.heard(report.clock_ms, now_ms);
+        if let Some(echo) = report.echo {
+            skew.came_back(echo, now_ms);
+        }
         self.stability.reported(report);
         if let Some(sender) = self.senders.get_mut(&region) {
             sender.reported(report);
@@ -265,7 +284,7 @@ impl Exchange {
             self.heard(report, now_ms);
         }
         let life = self.receivers.get(&peer).map(Receiver::life);
-        if life.is_some_and(|life| self.stability.is_closed(life)) {
+        if life.is_some_and(|life| self.stability.is_closed(life) || self.own.is_retired(life)) {
             // What it brings may be lost where it was written: others must not wait for it in vain.
             let what = "a message of a life that is over";
             return Err(LinkError::Unexpected { peer, what });
@@ -380,7 +399,7 @@ impl Exchange {
         }
         self.own_times.wrote(vector.get(self.me), now_ms);
         self.own = vector.clone();
-        self.park.retain(&self.members, vector);
+        self.park.retain(vector);
         self.given.retain(|origin, n| *n > vector.get(*origin));
         self.stability.advance(vector);
     }
@@ -461,10 +480,11 @@ impl Exchange {
                 .values()
                 .any(|r| r.report_due(&self.config, now_ms));
         let report = if due { self.report(now_ms) } else { short.clone() };
-        for receiver in self.receivers.values_mut() {
+        for (peer, receiver) in &mut self.receivers {
             receiver.poll(
                 &report,
                 &short,
+                self.skews.get(peer).map(|s| s.echo(now_ms)),
                 &self.config,
                 self.park.has_room(),
                 now_ms,
@@ -472,7 +492,7 @@ impl Exchange {
             );
         }
         let joining = self.receivers.values().any(Receiver::is_joining);
-        for sender in self.senders.values_mut() {
+        for (peer, sender) in &mut self.senders {
             let may_serve = !self.ahead && !joining;
             let context = Context {
                 config: &self.config,
@@ -481,9 +501,10 @@ impl Exchange {
                 recent: &self.recent,
                 log_starts: &self.log_starts,
                 stability: &self.stability,
-                members: &self.members,
+                finals: &self.finals,
                 may_serve: may_serve.then_some(SnapshotId(self.last_snapshot + 1)),
                 report: &report,
+                echo: self.skews.get(peer).map(|s| s.echo(now_ms)),
             };
             let served = sender.is_serving();
             actions.extend(sender.poll(&context, now_ms));
@@ -609,8 +630,7 @@ impl Exchange {
             (None, Some(sender)) => sender.peer_vector(),
             (None, None) => &nothing,
         };
-        let retired = &self.members.retired;
-        let lacks = self.own.iter().filter(|(origin, _)| !retired.contains(*origin));
+        let lacks = self.own.counted();
         let skew = self.skews.get(&region);
         PeerStatus {
             connected_out: sender.is_some(),
@@ -621,6 +641,7 @@ impl Exchange {
             snapshot_out: sender.is_some_and(Sender::is_serving),
             snapshot_in: self.receivers.get(&region).is_some_and(Receiver::is_joining),
             skew_ms: skew.and_then(Skew::estimate_ms),
+            rtt_ms: skew.and_then(Skew::way_ms),
             heard_ms: skew.map(Skew::heard_ms),
         }
     }

@@ -39,6 +39,6 @@ pub use commit::{
 };
 pub use entry::{Entry, Key};
 pub use exchange::{Action, Config, Direction, Event, Exchange, LinkError, PeerStatus, SnapshotId};
-pub use members::{Members, Retired};
+pub use members::Members;
 pub use message::{BackMessage, Formats, Hello, Known, Message, Refusal, Report, Welcome, Wire, WireRow};
 pub use stability::Stability;

@@ -18,6 +18,13 @@
 //! after it vouched, from one that had committed E still earlier, and so on: there is no first one. Lives that begin
 //! later do not change it; the closed ones' streams ended before them.
 //!
+//! # Retiring
+//! A closed life that is settled, and that everyone has whole, need not be named by any vector for ever: after a day
+//! its region says by an entry that all its lives up to that one are *retired*. The entry's context counts what they
+//! wrote, so it is applied only where all of that is; applying it folds them into the vector's floor
+//! ([`VersionVector::retire`]). Vectors without the floor, in entries and rows from before, keep their exact meaning.
+//! The log of a retired life is dropped. Whoever lacks some of it (new, wiped, rolled back) is sent a snapshot.
+//!
 //! Settling is for good, unless our own store is rolled back. Until every member has vouched once, there may be lives
 //! that we never heard of ([`Closed::is_unsure`]): after a start of ours, and when a region joins. A life between two
 //! that we heard of needs nothing more: it began with what the earlier one had reported, which holds back meanwhile.
@@ -26,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cartograph_crdt::{RegionId, ReplicaId, VersionVector};
 
-use crate::members::{Members, Retired};
+use crate::members::Members;
 
 /// The most closed lives of one region whose last reports are kept. Of the later ones nothing is known then.
 const LIVES_MAX: usize = 16;
@@ -91,14 +98,6 @@ impl Member {
     /// The lives for which it vouches.
     pub(crate) fn vouched(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         self.vouched.values().copied()
-    }
-
-    /// Drops the retired.
-    pub(crate) fn strip(&mut self, retired: &Retired) {
-        let seen = [&mut self.counted, &mut self.waiting].into_iter().flatten();
-        for seen in seen.chain([&mut self.latest]) {
-            retired.strip(&mut seen.vector);
-        }
     }
 
     /// Our vector fell: nothing counts until its owner's entries are here again.
@@ -201,16 +200,17 @@ impl Closed {
         self.unsure = true;
     }
 
-    /// Members changed, or lives were retired.
+    /// Members changed.
     pub(crate) fn retain(&mut self, members: &Members) {
         let regions = &members.regions;
-        let stays = |life: &ReplicaId| {
-            !members.retired.contains(*life) && (regions.is_empty() || regions.contains(&life.region))
-        };
+        let stays = |life: &ReplicaId| regions.is_empty() || regions.contains(&life.region);
         self.last.retain(|life, _| stays(life));
         self.settled.retain(stays);
-        for member in self.last.values_mut() {
-            member.strip(&members.retired);
-        }
+    }
+
+    /// Lives up to these are retired: nothing of them can come any more.
+    pub(crate) fn retired(&mut self, own: &VersionVector) {
+        self.last.retain(|life, _| !own.is_retired(*life));
+        self.settled.retain(|life| !own.is_retired(*life));
     }
 }

@@ -30,7 +30,7 @@ use crate::entry::{Key, RECORD_VERSION};
 use crate::row_form::RowPart;
 
 /// Version of the exchange: what messages there are and what they mean. Regions speak only with their like.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Format version of encoded messages.
 pub const MESSAGE_VERSION: u8 = 1;
@@ -65,11 +65,23 @@ pub struct Report {
     pub watermark_ms: u64,
     /// Its wall clock when the report was made, Unix milliseconds: for measuring skew only.
     pub clock_ms: u64,
+    /// What it heard last of the receiver's clock.
+    pub echo: Option<Echo>,
     /// The latest that it knows of other regions. May be empty in a report that only acknowledges.
     pub others: Vec<Known>,
     /// Other regions' live replicas that the reporter vouches for: since it knows them it has found nothing waiting
     /// here of any earlier life, and it refuses the streams of those. Empty while it cannot say so.
     pub lives: Vec<ReplicaId>,
+}
+
+/// A reading of the receiver's own clock that comes back: what has passed since, less what it was held, is the time that
+/// the way there and back takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Echo {
+    /// The reading, Unix milliseconds.
+    pub clock_ms: u64,
+    /// How long ago it came, in milliseconds.
+    pub held_ms: u64,
 }
 
 impl Report {

@@ -23,6 +23,10 @@ fn hello(region: u16, name: &str) -> Hello {
             vector: [(replica, 3)].into_iter().collect(),
             watermark_ms: 5,
             clock_ms: 6,
+            echo: Some(Echo {
+                clock_ms: 5,
+                held_ms: 2,
+            }),
             others: Vec::new(),
             lives: vec![ReplicaId::new(7, 1)],
         },

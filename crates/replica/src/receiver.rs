@@ -11,7 +11,7 @@ use crate::delivery::{Park, Received};
 use crate::entry::decode_record;
 use crate::exchange::{Action, Config, Event, LinkError};
 use crate::members::Members;
-use crate::message::{BackMessage, Message, Report};
+use crate::message::{BackMessage, Echo, Message, Report};
 use crate::snapshot::Receiving;
 
 /// A full park asks again this much more seldom.
@@ -199,6 +199,7 @@ impl Receiver {
         &mut self,
         full: &Report,
         short: &Report,
+        echo: Option<Echo>,
         config: &Config,
         park_has_room: bool,
         now_ms: u64,
@@ -211,10 +212,9 @@ impl Receiver {
             }
             self.acked_ms = Some(now_ms);
             self.acked.clone_from(&short.vector);
-            let report = if idle { full } else { short };
-            self.outbox.push(BackMessage::Ack {
-                report: report.clone(),
-            });
+            let mut report = if idle { full } else { short }.clone();
+            report.echo = echo;
+            self.outbox.push(BackMessage::Ack { report });
         }
         if self
             .ask_due(config, park_has_room)

@@ -20,7 +20,8 @@
 //! # Snapshot instead of log
 //! The log cannot help when what the peer needs lies below our log's start, for our own entries at once, for another
 //! region's when they would have to be relayed; nor when the peer does not cover what our garbage collection has relied
-//! on (it was rolled back or wiped): something that it must hear of is forgotten here. Then it is sent rows first
+//! on (it was rolled back or wiped): something that it must hear of is forgotten here; nor when it lacks entries of a
+//! replica that is retired here. Then it is sent rows first
 //! ([`crate::snapshot`]), and nothing else until they are joined, unless only relayed entries are missing.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,8 +30,7 @@ use cartograph_crdt::{RegionId, ReplicaId, VersionVector};
 
 use crate::entry::decode_record;
 use crate::exchange::{Action, Config, SnapshotId};
-use crate::members::Members;
-use crate::message::{Message, Report};
+use crate::message::{Echo, Message, Report};
 use crate::recent::{Found, Recent};
 use crate::snapshot::Serving;
 use crate::stability::Stability;
@@ -43,10 +43,11 @@ pub(crate) struct Context<'a> {
     pub(crate) recent: &'a Recent,
     pub(crate) log_starts: &'a BTreeMap<ReplicaId, u64>,
     pub(crate) stability: &'a Stability,
-    pub(crate) members: &'a Members,
+    pub(crate) finals: &'a BTreeMap<ReplicaId, u64>,
     /// May a snapshot be served? Then the id that it would have.
     pub(crate) may_serve: Option<SnapshotId>,
     pub(crate) report: &'a Report,
+    pub(crate) echo: Option<Echo>,
 }
 
 impl Context<'_> {
@@ -66,7 +67,7 @@ enum Need {
     Relayed,
     /// It lacks entries of ours that our log does not hold.
     Own,
-    /// It does not cover what our garbage collection has relied on.
+    /// It does not cover what our garbage collection has relied on, or lacks entries of a replica that is retired here.
     RolledBack,
 }
 
@@ -187,9 +188,9 @@ impl Sender {
         let mut loads = Vec::new();
         if self.heartbeat_due(now_ms) {
             self.heartbeat_ms = now_ms + context.config.idle_ms;
-            self.outbox.push(Message::Heartbeat {
-                report: context.report.clone(),
-            });
+            let mut report = context.report.clone();
+            report.echo = context.echo;
+            self.outbox.push(Message::Heartbeat { report });
         }
         // A deadline that has passed is no reason to be woken again.
         if now_ms >= self.retry_ms {
@@ -241,11 +242,18 @@ impl Sender {
                 return Need::RolledBack;
             }
         }
+        if context
+            .own
+            .floors()
+            .any(|floor| self.lacks_retired(floor, context))
+        {
+            return Need::RolledBack;
+        }
         let mut need = Need::Nothing;
-        for (origin, have) in context.own.iter() {
+        for (origin, have) in context.own.counted() {
             let count = self.peer_vector.get(origin);
             let beyond_log = have > count && count + 1 < context.log_start(origin);
-            if !beyond_log || context.members.retired.contains(origin) {
+            if !beyond_log {
                 continue;
             }
             if origin.region == context.me.region {
@@ -258,13 +266,25 @@ impl Sender {
         need
     }
 
+    /// Does the peer lack entries of replicas up to this floor? Nobody's log holds them any more. Having them all, it only
+    /// has not heard yet that they are retired, and an entry will tell it.
+    fn lacks_retired(&self, floor: ReplicaId, context: &Context<'_>) -> bool {
+        if self.peer_vector.is_retired(floor) {
+            return false;
+        }
+        let finals = context.finals.range(..=floor);
+        let mut finals = finals.filter(|(life, _)| life.region == floor.region).peekable();
+        finals.peek().is_none() || finals.any(|(life, n)| self.peer_vector.get(*life) < *n)
+    }
+
     fn watch_relays(&mut self, context: &Context<'_>, now_ms: u64) {
         let config = context.config;
         let mut again = Vec::new();
         // After a rollback we may know less origins than before.
-        self.relays.retain(|origin, _| context.own.get(*origin) > 0);
-        for (origin, have) in context.own.iter() {
-            if origin.region == context.me.region || context.members.retired.contains(origin) {
+        let counted = |origin| context.own.get(origin) > 0 && !context.own.is_retired(origin);
+        self.relays.retain(|origin, _| counted(*origin));
+        for (origin, have) in context.own.counted() {
+            if origin.region == context.me.region {
                 continue;
             }
             let count = self.peer_vector.get(origin);
@@ -304,7 +324,7 @@ impl Sender {
     }
 
     fn send_entries(&mut self, context: &Context<'_>, loads: &mut Vec<Action>) {
-        let own = context.own.iter().map(|(origin, _)| origin);
+        let own = context.own.counted().map(|(origin, _)| origin);
         let own: Vec<ReplicaId> = own.filter(|o| o.region == context.me.region).collect();
         for origin in own {
             self.send_origin(origin, context, loads);
@@ -325,8 +345,7 @@ impl Sender {
         let config = context.config;
         loop {
             let from = self.sent(origin) + 1;
-            let unreachable = from < context.log_start(origin) || context.members.retired.contains(origin);
-            if from > context.own.get(origin) || unreachable {
+            if from > context.own.get(origin) || from < context.log_start(origin) {
                 return;
             }
             let room = config.window_bytes.saturating_sub(self.flight_bytes);

@@ -7,6 +7,7 @@ use cartograph_crdt::{Effect, ElementId, Hlc, Sequence};
 use super::*;
 use crate::commit::LogAppend;
 use crate::entry::{Entry, encode_record};
+use crate::members::Members;
 use crate::message::Known;
 
 const ME: u16 = 1;
@@ -25,6 +26,7 @@ fn report(region: u16, counts: &[(u16, u64)]) -> Report {
         vector: vector(counts),
         watermark_ms: 0,
         clock_ms: 0,
+        echo: None,
         others: Vec::new(),
         lives: Vec::new(),
     }
@@ -50,7 +52,7 @@ struct Setup {
     recent: Recent,
     log_starts: BTreeMap<ReplicaId, u64>,
     stability: Stability,
-    members: Members,
+    finals: BTreeMap<ReplicaId, u64>,
     may_serve: bool,
 }
 
@@ -82,7 +84,7 @@ fn setup(counts: &[(u16, u64)]) -> Setup {
         recent,
         log_starts: counts.iter().map(|(region, _)| (replica(*region), 1)).collect(),
         stability,
-        members,
+        finals: BTreeMap::new(),
         may_serve: true,
     }
 }
@@ -97,9 +99,10 @@ impl Setup {
             recent: &self.recent,
             log_starts: &self.log_starts,
             stability: &self.stability,
-            members: &self.members,
+            finals: &self.finals,
             may_serve: self.may_serve.then_some(SnapshotId(1)),
             report: &report,
+            echo: None,
         };
         let actions = sender.poll(&context, now_ms);
         let heartbeat = |a: &Action| {
@@ -350,4 +353,33 @@ fn a_later_life_of_the_peer_begins_where_it_says() {
     sender.reported(&later);
     sender.reported(&report(3, &[(1, 6)]));
     assert_eq!(s.sent(&mut sender, 1), [(1, 4), (1, 5), (1, 6)]);
+}
+
+/// Who has all that a retired life wrote is told by an entry that it is; who lacks some of it can only be sent rows.
+#[test]
+fn a_peer_that_lacks_entries_of_a_retired_life_is_sent_a_snapshot() {
+    let begins = |s: &Setup, sender: &mut Sender| {
+        let begin = |a: &Action| {
+            let Action::Send { message, .. } = a else {
+                return false;
+            };
+            matches!(message, Message::SnapshotBegin { .. })
+        };
+        s.poll(sender, 0).iter().any(begin)
+    };
+    let mut s = setup(&[(1, 3), (2, 4)]);
+    s.own.retire(replica(2));
+    s.log_starts.remove(&replica(2));
+    s.finals.insert(replica(2), 4);
+    let mut has_all = Sender::new(&report(3, &[(1, 2), (2, 4)]));
+    assert!(!begins(&s, &mut has_all));
+    let mut lacks_one = Sender::new(&report(3, &[(1, 2), (2, 3)]));
+    assert!(begins(&s, &mut lacks_one));
+    // Everyone once knew: who does not now has lost it.
+    s.finals.clear();
+    let mut rolled_back = Sender::new(&report(3, &[(1, 2), (2, 4)]));
+    assert!(begins(&s, &mut rolled_back));
+    let mut knows = report(3, &[(1, 2)]);
+    knows.vector.retire(replica(2));
+    assert!(!begins(&s, &mut Sender::new(&knows)));
 }

@@ -87,16 +87,6 @@ impl Stability {
             self.relied.retain(|region, _| members.regions.contains(region));
         }
         self.closed.retain(members);
-        for member in self.known.values_mut() {
-            member.strip(&members.retired);
-        }
-        for vector in self.relied.values_mut() {
-            members.retired.strip(vector);
-        }
-        for (_, vector) in &mut self.checkpoints {
-            members.retired.strip(vector);
-        }
-        members.retired.strip(&mut self.own);
         self.advanced();
     }
 
@@ -108,7 +98,6 @@ impl Stability {
     /// What we have committed; after a claim it may be less than before.
     pub fn set_vector(&mut self, own: &VersionVector) {
         let before = std::mem::replace(&mut self.own, own.clone());
-        self.members.retired.strip(&mut self.own);
         if !self.own.dominates(&before) {
             // What counted may have counted on entries that we have lost, and settled lives on having them.
             self.known.values_mut().for_each(Member::recount);
@@ -122,7 +111,6 @@ impl Stability {
     /// What we have committed, grown.
     pub fn advance(&mut self, own: &VersionVector) {
         self.own = own.clone();
-        self.members.retired.strip(&mut self.own);
         self.advanced();
     }
 
@@ -130,6 +118,7 @@ impl Stability {
         for member in self.known.values_mut() {
             member.count(&self.own);
         }
+        self.closed.retired(&self.own);
         self.closed.count(&self.own);
         self.recompute();
     }
@@ -149,12 +138,11 @@ impl Stability {
         self.recompute();
     }
 
-    fn learn(&mut self, replica: ReplicaId, mut seen: Seen, lives: &[ReplicaId]) {
+    fn learn(&mut self, replica: ReplicaId, seen: Seen, lives: &[ReplicaId]) {
         let region = replica.region;
         if region == self.me.region || !self.is_member(region) {
             return;
         }
-        self.members.retired.strip(&mut seen.vector);
         match self.known.get_mut(&region) {
             Some(member) if member.replica == replica => member.learn(&seen),
             Some(member) if member.replica.incarnation > replica.incarnation => return,
@@ -199,7 +187,8 @@ impl Stability {
             .is_some_and(|live| replica.incarnation < live.incarnation)
     }
 
-    fn live(&self, region: RegionId) -> Option<ReplicaId> {
+    /// The region's live replica, as far as it is known.
+    pub fn live(&self, region: RegionId) -> Option<ReplicaId> {
         if region == self.me.region {
             return Some(self.me);
         }
@@ -255,16 +244,41 @@ impl Stability {
         let mut open = self.open_lives();
         if (!open.is_empty() || self.closed.is_unsure()) && self.all_vouch() {
             self.closed.all_vouched();
-            let everywhere = |life: ReplicaId, n| {
-                let mut known = self.others().map(|region| self.known.get(&region));
-                known.all(|m| m.is_some_and(|m| m.latest.vector.get(life) == n))
-            };
-            let settled = |life: &ReplicaId| self.is_closed(*life) && everywhere(*life, self.own.get(*life));
+            let settled = |life: &ReplicaId| self.is_closed(*life) && self.is_equal_everywhere(*life);
             let (settled, rest) = open.into_iter().partition(settled);
             open = rest;
             self.closed.settle(settled);
         }
         (open, self.closed.is_unsure())
+    }
+
+    /// Has every other member said that it has exactly as many entries of this life as we have?
+    fn is_equal_everywhere(&self, life: ReplicaId) -> bool {
+        let n = self.own.get(life);
+        let mut known = self.others().map(|region| self.known.get(&region));
+        known.all(|m| m.is_some_and(|m| m.latest.vector.get(life) == n))
+    }
+
+    /// The last closed life of `region` that anyone has entries of, if none of them can come any more and every member
+    /// has all of all of them.
+    pub fn retirable(&self, region: RegionId) -> Option<ReplicaId> {
+        if self.closed.is_unsure() || self.members.regions.is_empty() {
+            return None;
+        }
+        let latest = self.known.values().map(|m| &m.latest.vector);
+        let named = latest.chain([&self.own]).flat_map(VersionVector::counted);
+        let lives = named.map(|(life, _)| life).chain(self.closed.lives());
+        let closed =
+            |life: &ReplicaId| life.region == region && self.is_closed(*life) && !self.own.is_retired(*life);
+        let lives: BTreeSet<ReplicaId> = lives.filter(closed).collect();
+        let ready = |life: &ReplicaId| self.closed.is_settled(*life) && self.is_equal_everywhere(*life);
+        lives.iter().all(ready).then(|| lives.last().copied())?
+    }
+
+    /// Does every other member know this replica as retired?
+    pub fn retired_everywhere(&self, replica: ReplicaId) -> bool {
+        let mut known = self.others().map(|region| self.known.get(&region));
+        known.all(|m| m.is_some_and(|m| m.latest.vector.is_retired(replica)))
     }
 
     /// Lives of members, not their live ones and not settled, of which anyone has entries or of which we had heard.
@@ -275,6 +289,7 @@ impl Stability {
         let open = |life: &ReplicaId| {
             self.members.regions.contains(&life.region)
                 && self.live(life.region) != Some(*life)
+                && !self.own.is_retired(*life)
                 && !self.closed.is_settled(*life)
         };
         named.filter(open).collect()
@@ -333,7 +348,7 @@ impl Stability {
     /// A closed incarnation writes no more, but entries of it may still be on their way: it counts as having seen
     /// everything once it is settled or retired.
     pub fn owner_has_seen(&self, owner: ReplicaId, dot: &Dot) -> bool {
-        if self.members.retired.contains(owner) || self.closed.is_settled(owner) {
+        if self.own.is_retired(owner) || self.closed.is_settled(owner) {
             return true;
         }
         if owner == self.me {
@@ -387,20 +402,16 @@ impl Stability {
     /// Adds what was stored.
     pub fn restore_relied(&mut self, relied: &BTreeMap<RegionId, VersionVector>) {
         for (region, vector) in relied {
-            let mut vector = vector.clone();
-            self.members.retired.strip(&mut vector);
-            self.relied.entry(*region).or_default().join(&vector);
+            self.relied.entry(*region).or_default().join(vector);
         }
     }
 
     /// Remembers our vector after commit `batch`. When too many are remembered, every second one is forgotten: the
     /// answer of [`Stability::stable_batch`] becomes coarser, never wrong.
     pub fn checkpoint(&mut self, batch: BatchId, vector: &VersionVector) {
-        let mut vector = vector.clone();
-        self.members.retired.strip(&mut vector);
         match self.checkpoints.back_mut() {
-            Some((last, same)) if *same == vector => *last = batch.max(*last),
-            _ => self.checkpoints.push_back((batch, vector)),
+            Some((last, same)) if same == vector => *last = batch.max(*last),
+            _ => self.checkpoints.push_back((batch, vector.clone())),
         }
         if self.checkpoints.len() > self.checkpoints_max {
             // The newest always stays, or the last write of all would never become stable.

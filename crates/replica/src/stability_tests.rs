@@ -1,10 +1,9 @@
 //! Tests of what counts as seen by everyone: each rule with a history that would lose data without it.
 
-use cartograph_crdt::{Incarnation, Sequence};
+use cartograph_crdt::Sequence;
 use proptest::prelude::*;
 
 use super::*;
-use crate::members::Retired;
 
 fn replica(region: u16) -> ReplicaId {
     ReplicaId::new(region, 1)
@@ -24,6 +23,7 @@ fn report(region: u16, counts: &[(u16, u64)], watermark_ms: u64) -> Report {
         vector: vector(counts),
         watermark_ms,
         clock_ms: 0,
+        echo: None,
         others: Vec::new(),
         lives: [1, 2, 3].map(replica).to_vec(),
     }
@@ -207,11 +207,9 @@ fn an_owner_is_asked_by_its_life() {
         !s.owner_has_seen(ReplicaId::new(1, 0), &dot(1, 9)),
         "our own closed ones too"
     );
-    s.set_members(&Members {
-        regions: [1, 2, 3].into_iter().map(RegionId).collect(),
-        retired: Retired::new([(RegionId(2), Incarnation(1))]),
-        ..Members::default()
-    });
+    let mut own: VersionVector = [(replica(1), 9)].into_iter().collect();
+    own.retire(replica(2));
+    s.advance(&own);
     assert!(
         s.owner_has_seen(replica(2), &dot(1, 9)),
         "retired: everything of it is applied"
@@ -226,7 +224,6 @@ fn a_forgotten_region_is_not_waited_for() {
     s.set_members(&Members {
         regions: [1, 2].into_iter().map(RegionId).collect(),
         forgotten: [RegionId(3)].into(),
-        ..Members::default()
     });
     assert_eq!(*s.stable(), vector(&[(1, 9)]));
 }
@@ -372,4 +369,34 @@ proptest! {
         hear(&mut s, &report(2, &[(1, batches)], 0));
         prop_assert_eq!(s.stable_batch(), BatchId(batches));
     }
+}
+
+/// Retired too early, a life's last entry could still come, and be refused in one region and applied in another.
+#[test]
+fn a_life_may_be_retired_once_everyone_has_all_of_it_and_nothing_more_can_come() {
+    let (old, new) = (replica(1), ReplicaId::new(1, 2));
+    let mut s = stability(&[(1, 5)]);
+    s.set_replica(new);
+    let says = |region: u16, n: u64, life: ReplicaId| Report {
+        lives: vec![life, replica(2), replica(3)],
+        ..report(region, &[(1, n)], 900)
+    };
+    hear(&mut s, &says(2, 5, new));
+    hear(&mut s, &says(3, 4, new));
+    assert_eq!(s.retirable(RegionId(1)), None, "3 lacks an entry of it");
+    hear(&mut s, &says(3, 5, old));
+    assert_eq!(s.retirable(RegionId(1)), Some(old));
+    assert_eq!(s.retirable(RegionId(2)), None, "2 lives its first life");
+    let later = Report {
+        replica: ReplicaId::new(3, 2),
+        ..says(3, 4, new)
+    };
+    hear(&mut s, &later);
+    assert_eq!(s.retirable(RegionId(1)), None, "3 was rolled back behind it");
+    // Retired, it holds nothing back any more, and is not named again.
+    let mut own: VersionVector = [(new, 1)].into_iter().collect();
+    own.retire(old);
+    s.advance(&own);
+    assert!(!s.retired_everywhere(old));
+    assert_eq!(s.retirable(RegionId(1)), None);
 }

@@ -2,8 +2,13 @@
 
 use std::collections::VecDeque;
 
+use crate::message::Echo;
+
 /// How many readings an estimate of skew looks back.
 const READINGS: usize = 16;
+
+/// A longer way than this was a step of the clock, in milliseconds.
+const WAY_MS_MAX: u64 = 60_000;
 
 /// How many times of own writes are remembered.
 const TIMES_MAX: usize = 2_048;
@@ -61,6 +66,8 @@ impl OwnTimes {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skew {
     differences: VecDeque<i64>,
+    ways: VecDeque<u64>,
+    theirs_ms: u64,
     heard_ms: u64,
 }
 
@@ -71,7 +78,33 @@ impl Skew {
         }
         self.differences
             .push_back(theirs_ms.wrapping_sub(now_ms).cast_signed());
+        self.theirs_ms = theirs_ms;
         self.heard_ms = now_ms;
+    }
+
+    /// A reading of our clock came back.
+    pub(crate) fn came_back(&mut self, echo: Echo, now_ms: u64) {
+        let sent_ms = echo.clock_ms.saturating_add(echo.held_ms);
+        // Our clock may have stepped meanwhile.
+        if let Some(way) = now_ms.checked_sub(sent_ms).filter(|way| *way <= WAY_MS_MAX) {
+            if self.ways.len() >= READINGS {
+                self.ways.pop_front();
+            }
+            self.ways.push_back(way);
+        }
+    }
+
+    /// What to send back of the peer's clock.
+    pub(crate) fn echo(&self, now_ms: u64) -> Echo {
+        Echo {
+            clock_ms: self.theirs_ms,
+            held_ms: now_ms.saturating_sub(self.heard_ms),
+        }
+    }
+
+    /// How long the way to the peer and back takes: the shortest of late, since a report may wait behind data.
+    pub(crate) fn way_ms(&self) -> Option<u64> {
+        self.ways.iter().copied().min()
     }
 
     pub(crate) fn estimate_ms(&self) -> Option<i64> {
@@ -86,6 +119,17 @@ impl Skew {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_there_and_back_is_what_passed_less_what_was_held() {
+        let (mut here, mut there) = (Skew::default(), Skew::default());
+        // The clocks are 5 s apart, the way takes 40 ms each way, and the peer holds the reading for 100 ms.
+        there.heard(1_000, 6_040);
+        here.came_back(there.echo(6_140), 1_180);
+        assert_eq!(here.way_ms(), Some(80));
+        here.came_back(there.echo(6_140), 900);
+        assert_eq!(here.way_ms(), Some(80), "a clock that stepped back says nothing");
+    }
 
     #[test]
     fn the_age_is_that_of_the_oldest_write_not_acknowledged() {

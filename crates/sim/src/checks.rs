@@ -9,6 +9,9 @@ use cartograph_replica::commit::{Load, Loaded, ViewValue};
 
 use crate::history::{KEYS, Player, Tally, Violation};
 
+/// A plan under which lives are retired at all.
+const RETIRED_SOON_MS: u64 = 10_000;
+
 /// Keys of the ledger's.
 const LEDGER: [&[u8]; 2] = [b"ledger", b"once"];
 
@@ -53,6 +56,7 @@ impl Player {
                 return Err(self.violation(format!("region {region} takes no writes: {reason}")));
             }
         }
+        self.check_retired()?;
         self.check_views()?;
         self.check_ledger()?;
         self.check_once()?;
@@ -81,6 +85,7 @@ impl Player {
             snapshots: events()
                 .filter(|e| matches!(e, Event::Snapshot { what: "joined", .. }))
                 .count(),
+            retired: events().filter(|e| matches!(e, Event::Retired { .. })).count(),
         }
     }
 
@@ -170,6 +175,26 @@ impl Player {
         Err(self.violation(format!(
             "{least} to {most} increments should have been done once, the counter shows {shown}"
         )))
+    }
+
+    /// Lives that are over are retired in time: a vector counts one life of each region.
+    fn check_retired(&mut self) -> Result<(), Violation> {
+        let after_ms = self.plan.limits.retire_after_ms;
+        if after_ms > RETIRED_SOON_MS {
+            return Ok(());
+        }
+        self.world.run(after_ms + 2_000);
+        self.settled("the regions fell apart when lives were retired", 10_000)?;
+        for region in self.alive() {
+            let vector = self.world.vector(region).unwrap_or_default();
+            let regions: BTreeSet<_> = vector.counted().map(|(life, _)| life.region).collect();
+            if vector.counted().count() > regions.len() {
+                return Err(self.violation(format!(
+                    "region {region} still names lives that are over: {vector}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// When everything is deleted, and everyone knows, nothing of it is left but the members' own row.

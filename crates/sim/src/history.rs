@@ -95,6 +95,8 @@ pub struct Tally {
     pub repaired: usize,
     /// Snapshots that were joined whole.
     pub snapshots: usize,
+    /// Times that a region learned of lives that are retired.
+    pub retired: usize,
 }
 
 impl Tally {
@@ -107,6 +109,7 @@ impl Tally {
         self.keys += other.keys;
         self.repaired += other.repaired;
         self.snapshots += other.snapshots;
+        self.retired += other.retired;
     }
 }
 

@@ -21,6 +21,9 @@ pub const EPOCH_MS: u64 = 1_700_000_000_000;
 /// How long the store takes for a commit or a load, in milliseconds.
 const STORE_MS: u64 = 1;
 
+/// How often a node looks whether its store's server is still the same, in milliseconds.
+const SUSPECT_MS: u64 = 1_000;
+
 /// How often a node ticks, in milliseconds.
 const TICK_MS: u64 = 50;
 
@@ -726,6 +729,7 @@ impl World {
                     .is_some_and(|r| r.life == life && r.shard.is_some())
                 {
                     self.give(region, Input::Tick);
+                    self.suspect(region);
                     self.look_back(region);
                     self.at(TICK_MS, Event::Tick { region, life });
                 }
@@ -891,6 +895,14 @@ impl World {
         self.give(to, Input::Accepted { peer, hello });
     }
 
+    /// A node looks after its store's server now and then: an idle one notices, too, that it was replaced.
+    fn suspect(&mut self, region: usize) {
+        let replaced = self.regions.get(region).is_some_and(|r| r.replaced);
+        if replaced && self.now_ms % SUSPECT_MS < TICK_MS {
+            self.give(region, Input::StoreSuspect);
+        }
+    }
+
     /// A region's vector never shrinks, unless its store was replaced.
     fn look_back(&mut self, region: usize) {
         let Some(r) = self.regions.get_mut(region) else {
@@ -934,6 +946,12 @@ impl World {
             .filter(|(_, d)| **d != 0)
             .collect();
         Some(format!("{} {digests:?}", status.vector))
+    }
+
+    /// What a region has applied, while it runs.
+    pub fn vector(&self, region: usize) -> Option<VersionVector> {
+        let shard = self.regions.get(region)?.shard.as_ref()?;
+        Some((*shard.vector()).clone())
     }
 
     /// How many keys a region holds.

@@ -62,6 +62,14 @@ fn capped() -> Limits {
     }
 }
 
+/// Limits under which a life is retired a moment after it is over.
+fn retiring() -> Limits {
+    Limits {
+        retire_after_ms: 500,
+        ..Limits::default()
+    }
+}
+
 #[test]
 fn calm_regions_converge() {
     let plan = Plan {
@@ -218,4 +226,41 @@ fn the_others_go_on_when_a_region_is_forgotten() {
         ..Plan::default()
     };
     histories("the_others_go_on_when_a_region_is_forgotten", 20, &plan);
+}
+
+#[test]
+fn regions_stay_equal_when_lives_that_are_over_are_retired() {
+    let plan = Plan {
+        stores: true,
+        wipes: true,
+        crashes: true,
+        steps: 200,
+        limits: retiring(),
+        ..Plan::default()
+    };
+    let name = "regions_stay_equal_when_lives_that_are_over_are_retired";
+    let total = histories(name, 30, &plan);
+    assert!(total.retired > 0, "none was retired: {total:?}");
+}
+
+#[test]
+fn regions_stay_equal_when_lives_are_retired_that_some_have_lost_again() {
+    let plan = Plan {
+        stores: true,
+        wipes: true,
+        crashes: true,
+        isolation: true,
+        isolation_ms_max: 4_000,
+        joining: true,
+        regions: 4,
+        steps: 200,
+        limits: Limits {
+            retire_after_ms: 500,
+            ..capped()
+        },
+        ..Plan::default()
+    };
+    let name = "regions_stay_equal_when_lives_are_retired_that_some_have_lost_again";
+    let total = histories(name, 20, &plan);
+    assert!(total.retired > 0, "none was retired: {total:?}");
 }

@@ -11,7 +11,7 @@
 )]
 
 use cartograph_crdt::ShardId;
-use cartograph_engine::api::{Event, RequestId};
+use cartograph_engine::api::{Event, RequestError, RequestId};
 use cartograph_engine::{Command, Limits};
 use cartograph_replica::commit::{Load, Loaded, ViewChange, ViewContent, ViewExpiry, ViewValue};
 use cartograph_sim::history::{Plan, play};
@@ -383,4 +383,157 @@ fn a_snapshot_read_from_a_replaced_store_removes_nothing() {
     for region in 0..2 {
         assert_eq!(set(&world, region, b"s"), ["kept"], "region {region}");
     }
+}
+
+/// Nobody can say whether another owner's commits came before or after ours: the client is told so at once, and who
+/// only waited, that it was not done. The other owner may keep the store for long.
+#[test]
+fn clients_are_answered_at_once_when_another_owner_has_taken_the_store() {
+    let mut world = world(2, Limits::default());
+    done(&mut world, 0, add(b"s", "before"));
+    world.regions[0].store.claim(ShardId(0)).unwrap();
+    let lost = ask(&mut world, 0, add(b"s", "lost"));
+    let waits = ask(&mut world, 0, add(b"s", "waits"));
+    // The commit is refused by now, the claim is on its way.
+    world.run(3);
+    let answer = world.answer(0, lost);
+    assert!(matches!(answer, Some(Err(RequestError::Unknown))), "{answer:?}");
+    let answer = world.answer(0, waits);
+    assert!(
+        matches!(answer, Some(Err(RequestError::NotReady { .. }))),
+        "{answer:?}"
+    );
+    let late = ask(&mut world, 0, add(b"s", "late"));
+    let answer = world.answer(0, late);
+    assert!(
+        matches!(answer, Some(Err(RequestError::NotReady { .. }))),
+        "{answer:?}"
+    );
+    world.run(2_000);
+    done(&mut world, 0, add(b"s", "after"));
+    assert!(world.settle(5_000));
+    for region in 0..2 {
+        assert_eq!(set(&world, region, b"s"), ["after", "before"], "region {region}");
+    }
+}
+
+/// The connection breaks, and the claim finds that another owner was there meanwhile.
+#[test]
+fn what_was_on_its_way_when_another_owner_came_and_went_is_answered_as_unknown() {
+    let mut world = world(2, Limits::default());
+    done(&mut world, 0, add(b"s", "before"));
+    let lost = ask(&mut world, 0, add(b"s", "lost"));
+    let once = vec![add(b"s", "once")];
+    let once = world.request_once(0, once, Some(b"id".to_vec())).unwrap();
+    world.regions[0].store.claim(ShardId(0)).unwrap();
+    world.set_store(0, false);
+    world.run(20);
+    world.regions[0].store.claim(ShardId(0)).unwrap();
+    world.set_store(0, true);
+    world.run(100);
+    let answer = world.answer(0, lost);
+    assert!(matches!(answer, Some(Err(RequestError::Unknown))), "{answer:?}");
+    world.run(10_000);
+    assert!(matches!(world.answer(0, once), Some(Ok(_))), "it can find out");
+    assert!(world.settle(5_000));
+}
+
+/// What a retired life wrote stays, is read back by a node that starts, is removed by who has seen it, and reaches a
+/// region that never heard of that life.
+#[test]
+fn what_a_retired_life_wrote_stays_readable_and_removable() {
+    let limits = Limits {
+        retire_after_ms: 500,
+        log_entries_min: 1,
+        log_age_min_ms: 10,
+        ..Limits::default()
+    };
+    let mut world = world(3, limits);
+    let incr = |by| Command::IncrBy {
+        key: b"n".to_vec(),
+        by,
+    };
+    done(&mut world, 0, add(b"s", "a"));
+    done(&mut world, 0, add(b"s", "b"));
+    done(&mut world, 0, incr(5));
+    let life = world.vector(0).unwrap().counted().next().unwrap().0;
+    world.crash(0);
+    world.restart_store(0);
+    world.start(0);
+    assert!(world.settle(10_000));
+    done(&mut world, 0, incr(1));
+    world.run(3_000);
+    assert!(world.settle(5_000));
+    for region in 0..3 {
+        let vector = world.vector(region).unwrap();
+        assert!(vector.is_retired(life), "region {region}: {vector}");
+        assert!(vector.counted().count() <= 3, "region {region}: {vector}");
+    }
+    for region in 0..3 {
+        world.crash(region);
+        world.start(region);
+    }
+    assert!(world.settle(10_000));
+    let srem = Command::SRem {
+        key: b"s".to_vec(),
+        members: vec![b"a".to_vec()],
+    };
+    done(&mut world, 1, srem);
+    done(&mut world, 2, incr(-2));
+    let joining = world.add_region();
+    world.start(joining);
+    assert!(world.settle(20_000));
+    // One that loses everything lacks what the retired life wrote, too.
+    world.crash(2);
+    world.restore(2, None);
+    world.start(2);
+    assert!(world.settle(20_000));
+    let shown = |world: &World, region: usize| {
+        let load = Load::View { key: b"n".to_vec() };
+        world.regions[region].store.load(ShardId(0), &load).unwrap()
+    };
+    for region in 0..4 {
+        assert_eq!(set(&world, region, b"s"), ["b"], "region {region}");
+        let four = Loaded::View(Some((ViewValue::String(b"4".to_vec()), None)));
+        assert_eq!(shown(&world, region), four, "region {region}");
+    }
+    let del = Command::Del {
+        keys: vec![b"s".to_vec(), b"n".to_vec()],
+    };
+    done(&mut world, joining, del);
+    assert!(world.settle(10_000));
+    assert!(set(&world, 0, b"s").is_empty());
+}
+
+/// Removing a big key of which a little was not seen costs what is left, not what goes.
+#[test]
+fn a_removal_that_leaves_little_of_a_big_key_is_a_small_commit() {
+    let mut world = world(2, Limits::default());
+    let members = (0..20_000).map(|n| format!("m{n:05}").into_bytes()).collect();
+    let many = Command::SAdd {
+        key: b"big".to_vec(),
+        members,
+    };
+    done(&mut world, 0, many);
+    assert!(world.settle(5_000));
+    // Region 1 has forgotten the row, and reads it again.
+    world.crash(1);
+    world.start(1);
+    world.run(1_000);
+    isolate(&mut world, 1, true);
+    done(&mut world, 1, add(b"big", "unseen"));
+    let del = Command::Del {
+        keys: vec![b"big".to_vec()],
+    };
+    done(&mut world, 0, del);
+    world.trace = Some(Vec::new());
+    isolate(&mut world, 1, false);
+    assert!(world.settle(5_000));
+    for region in 0..2 {
+        assert_eq!(set(&world, region, b"big"), ["unseen"], "region {region}");
+    }
+    let trace = world.trace.take().unwrap();
+    let commits = trace.iter().filter(|line| line.contains(" r1 Commit("));
+    let largest = commits.map(String::len).max().unwrap_or(0);
+    assert!(largest > 0 && largest < 20_000, "{largest} bytes in one commit");
 }

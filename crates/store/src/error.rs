@@ -150,6 +150,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Another node of the region has the lease: this one stands by.
+    #[error("this node is a standby: the node at {owner} owns the region's store")]
+    Standby {
+        /// Where the owner is reached.
+        owner: String,
+    },
     /// The file cannot be read or written.
     #[error("{path} cannot be used: {reason}")]
     Disk {
@@ -169,6 +175,7 @@ impl Error {
             | Error::Loading { .. }
             | Error::Refused { .. }
             | Error::InUse { .. }
+            | Error::Standby { .. }
             | Error::ReadOnlyReplica { .. }
             | Error::Disk { .. } => true,
             Error::Address { .. }

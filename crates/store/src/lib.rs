@@ -13,7 +13,8 @@
 //!
 //! # What a caller must guarantee
 //! One owner per shard at a time hands in commits whose batch ids follow each other. A second owner is harmless (its
-//! claim raises the fence, and the first one's commits are refused from then on), but it takes the shard over.
+//! claim raises the fence, and the first one's commits are refused from then on), but it takes the shard over. Nodes of
+//! one region agree by a lease on who is to claim: [`Store::lease`].
 
 pub mod backoff;
 pub mod embedded;
@@ -31,4 +32,4 @@ pub use error::Error;
 pub use memory::{Clock, ManualClock, MemoryStore, SharedMemoryStore, SystemClock};
 pub use raw::RawStore;
 pub use redis::{RedisConfig, RedisStore};
-pub use store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo, StoreKind};
+pub use store::{BoxFuture, Durability, Holder, Lease, Read, ReadReply, Store, StoreInfo, StoreKind};

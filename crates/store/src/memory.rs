@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cartograph_crdt::ShardId;
 use cartograph_replica::commit::{Claim, Commit, Load, Loaded, Outcome, ViewChange};
 
 use crate::error::Error;
 use crate::kv::{self, Tables, TablesMut, Visit};
-use crate::store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo, StoreKind};
+use crate::store::{BoxFuture, Durability, Holder, Lease, Read, ReadReply, Store, StoreInfo, StoreKind};
 
 /// What a store without a server takes the time from.
 pub trait Clock: Send + Sync + 'static {
@@ -115,6 +115,8 @@ pub struct MemoryStore {
     map: Arc<Map>,
     server: String,
     clock: Box<dyn Clock>,
+    /// Who has it, and until when.
+    lease: Option<(Holder, u64)>,
 }
 
 impl MemoryStore {
@@ -124,6 +126,7 @@ impl MemoryStore {
             map: Arc::default(),
             server: "memory".to_owned(),
             clock: Box::new(clock),
+            lease: None,
         }
     }
 
@@ -184,6 +187,36 @@ impl MemoryStore {
     pub fn tamper(&mut self, change: &ViewChange) -> Result<(), Error> {
         let now_ms = self.time_ms();
         kv::views::tamper(Arc::make_mut(&mut self.map), change, now_ms)
+    }
+
+    /// See [`Store::lease`].
+    pub fn lease(&mut self, holder: &Holder, ttl: Duration) -> Lease {
+        let now_ms = self.time_ms();
+        match &self.lease {
+            Some((other, until_ms)) if other.id != holder.id && now_ms < *until_ms => {
+                Lease::Of(other.clone())
+            }
+            Some(_) | None => {
+                let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+                self.lease = Some((holder.clone(), now_ms.saturating_add(ttl_ms)));
+                Lease::Held
+            }
+        }
+    }
+
+    /// Who has the lease, or had it last.
+    pub fn lease_holder(&self) -> Option<Holder> {
+        self.lease.as_ref().map(|(holder, _)| holder.clone())
+    }
+
+    /// Lets the lease run out now.
+    pub fn expire_lease(&mut self) {
+        self.lease = None;
+    }
+
+    /// See [`Store::end_lease`].
+    pub fn end_lease(&mut self, holder: &Holder) {
+        self.lease.take_if(|(held, _)| held.id == holder.id);
     }
 
     /// Everything stored now. O(1); the next write copies the whole.
@@ -266,6 +299,16 @@ impl Store for SharedMemoryStore {
             replicas_connected: 0,
         };
         Box::pin(std::future::ready(Ok(info)))
+    }
+
+    fn lease(&self, holder: &Holder, ttl: Duration) -> BoxFuture<'_, Result<Lease, Error>> {
+        let lease = self.lock().lease(holder, ttl);
+        Box::pin(std::future::ready(Ok(lease)))
+    }
+
+    fn end_lease(&self, holder: &Holder) -> BoxFuture<'_, Result<(), Error>> {
+        self.lock().end_lease(holder);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn release(&self, _shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::raw::RawStore;
-use crate::store::{BoxFuture, Durability, Read, ReadReply, Store, StoreInfo};
+use crate::store::{BoxFuture, Durability, Holder, Lease, Read, ReadReply, Store, StoreInfo};
 
 use connect::Endpoint;
 use raw::Raw;
@@ -214,6 +214,27 @@ impl Store for RedisStore {
 
     fn raw(&self) -> Option<Arc<dyn RawStore>> {
         Some(Arc::clone(&self.raw) as Arc<dyn RawStore>)
+    }
+
+    fn lease(&self, holder: &Holder, ttl: Duration) -> BoxFuture<'_, Result<Lease, Error>> {
+        let mut take = cmd("EVAL");
+        take.arg(script::LEASE_TEXT).arg(0).arg(layout::OWNER);
+        take.arg(&holder.id).arg(holder.to_text());
+        take.arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
+        Box::pin(async move {
+            // Asked twice it does the same.
+            let held = reply::optional(self.metadata.ask(&take).await?);
+            let held = held.map_err(|f| self.endpoint.error(f))?;
+            let other = |text: Vec<u8>| Lease::Of(Holder::from_text(&String::from_utf8_lossy(&text)));
+            Ok(held.map_or(Lease::Held, other))
+        })
+    }
+
+    fn end_lease(&self, holder: &Holder) -> BoxFuture<'_, Result<(), Error>> {
+        let mut end = cmd("EVAL");
+        end.arg(script::END_LEASE_TEXT).arg(0).arg(layout::OWNER);
+        end.arg(&holder.id);
+        Box::pin(async move { self.metadata.ask(&end).await.map(|_| ()) })
     }
 
     fn release(&self, shard: ShardId) -> BoxFuture<'_, Result<(), Error>> {

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cartograph_crdt::{Score, ShardId};
 use cartograph_replica::commit::{Claim, Commit, Load, Loaded, Outcome};
@@ -75,12 +76,62 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// Takes the lease on the whole store for `ttl`, or keeps it, unless another holder has it. It says who is to claim;
+    /// that a late owner is harmless is the fence's doing. A store that no second process can open needs none.
+    ///
+    /// # Errors
+    /// See [`Error`]; the lease may have been taken.
+    fn lease(&self, _holder: &Holder, _ttl: Duration) -> BoxFuture<'_, Result<Lease, Error>> {
+        Box::pin(async { Ok(Lease::Held) })
+    }
+
+    /// Gives the lease back, if `holder` has it.
+    ///
+    /// # Errors
+    /// See [`Error`]; the lease may have been given back.
+    fn end_lease(&self, _holder: &Holder) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Gives `shard` up at a graceful shutdown: waits for the commits handed in so far, then takes no more until the
     /// next claim.
     ///
     /// # Errors
     /// See [`Error`].
     fn release(&self, shard: ShardId) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// One of a region's nodes, as a lease names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// No other process has it; without spaces.
+    pub id: String,
+    /// Where clients reach it.
+    pub address: String,
+}
+
+impl Holder {
+    /// The text that a server keeps.
+    pub(crate) fn to_text(&self) -> String {
+        format!("{} {}", self.id, self.address)
+    }
+
+    pub(crate) fn from_text(text: &str) -> Holder {
+        let (id, address) = text.split_once(' ').unwrap_or((text, ""));
+        Holder {
+            id: id.to_owned(),
+            address: address.to_owned(),
+        }
+    }
+}
+
+/// Who has the lease on a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// The asker, from now on.
+    Held,
+    /// Another.
+    Of(Holder),
 }
 
 /// When a commit counts as done.

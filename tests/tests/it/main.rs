@@ -19,4 +19,5 @@ mod differential;
 mod numbers;
 mod plain_redis;
 mod resp;
+mod standby;
 mod stores;

@@ -15,7 +15,7 @@ mod crash;
 mod embedded;
 mod fake;
 mod generate;
-mod harness;
+pub(crate) mod harness;
 mod large;
 mod raw;
 mod raw_user;

@@ -59,9 +59,9 @@ pub(crate) enum Phase {
     Running,
     /// It is stopped by SIGSTOP.
     Paused,
-    /// It was ended on request, or never started.
+    /// It ended on somebody's request, in order, or was never started.
     Stopped,
-    /// It ended by itself, and how.
+    /// It ended otherwise, and how.
     Crashed(String),
 }
 
@@ -90,6 +90,8 @@ impl Process {
             None if self.paused.load(Ordering::SeqCst) => Phase::Paused,
             None => Phase::Running,
             Some(_) if self.expected.load(Ordering::SeqCst) => Phase::Stopped,
+            // It was asked to end (SIGTERM), by somebody else, and did what there was to do first.
+            Some(status) if status.success() => Phase::Stopped,
             Some(status) => Phase::Crashed(status.to_string()),
         }
     }

@@ -7,6 +7,7 @@
     reason = "all of this binary is tests"
 )]
 
+mod big_removals;
 mod laws;
 mod oracle;
 mod regressions;

@@ -10,9 +10,10 @@ use cartograph_replica::exchange::Direction;
 use cartograph_replica::{Claim, HeadField};
 
 use super::flight::{Draft, InFlight, Work};
+use super::local::{Retry, Waiting};
 use super::upkeep::Task;
-use super::{LogBook, Shard, Standing, Tip, event};
-use crate::api::{Event, Output};
+use super::{LogBook, Shard, Standing, Tip, event, reply_error};
+use crate::api::{Event, Output, RequestError};
 use crate::head::{self, HeadState, Identity, Lives};
 
 impl Shard {
@@ -27,7 +28,8 @@ impl Shard {
         let first = self.fence == cartograph_replica::Fence::default();
         let rolled_back = claim.head.batch < self.done.batch || claim.head.sequence < self.done.sequence;
         // An older store has an older fence as well: that is no other owner's doing.
-        let usurped = !first && !rolled_back && claim.head.fence.0 > self.fence.0 + 1;
+        let met_another = std::mem::take(&mut self.usurped);
+        let usurped = met_another || !first && !rolled_back && claim.head.fence.0 > self.fence.0 + 1;
         let same_life = !self.renew
             && !rolled_back
             && state.lives.as_ref().is_some_and(|l| l.server == claim.server)
@@ -54,9 +56,7 @@ impl Shard {
         }
         self.dirty = false;
         if usurped {
-            // Another owner has written meanwhile: of what was in flight nobody can say whether it was done. The
-            // clients hear so at their deadlines.
-            self.in_flight.clear();
+            self.let_go(out);
         }
         self.fall_back(0);
         self.take_over(claim, state);
@@ -130,6 +130,31 @@ impl Shard {
         }
     }
 
+    /// Another owner has written meanwhile, and we learn it from the claim: of what was in flight nobody can say whether
+    /// it was done, and clients are told so. A request with an idempotency key asks the store; one that changed nothing
+    /// is evaluated again.
+    fn let_go(&mut self, out: &mut Vec<Output>) {
+        let mut again = Vec::new();
+        for flight in self.in_flight.drain(..) {
+            if let Work::Local { requests } = flight.work {
+                for (waiting, _) in requests {
+                    if waiting.request.idempotency_key.is_some() {
+                        again.push(waiting);
+                    } else {
+                        reply_error(waiting.id, RequestError::Unknown, out);
+                    }
+                }
+            }
+            again.extend(flight.extra.into_iter().map(|(waiting, _)| waiting));
+        }
+        for waiting in again.into_iter().rev() {
+            self.queue.push_front(Waiting {
+                retry: Retry::Unknown,
+                ..waiting
+            });
+        }
+    }
+
     /// The rest is sent again, in order, under the new fence.
     fn send_again(&mut self, out: &mut Vec<Output>) {
         for InFlight { commit, .. } in &mut self.in_flight {
@@ -154,6 +179,7 @@ impl Shard {
                 *slot = digest;
             }
         }
+        self.floors_told = done.vector.floors().map(|last| (last.region, last)).collect();
         self.next = done.clone();
         self.done = done;
         self.table = state.replicas;
@@ -239,6 +265,7 @@ impl Shard {
             .set_members(&self.members.regions.keys().copied().collect());
         self.exchange.set_forgotten(&self.members.forgotten);
         self.exchange.restore_relied(&self.members.relied);
+        self.exchange.set_finals(&self.members.finals);
         self.exchange.set_vector(&self.done.vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &self.done.vector);

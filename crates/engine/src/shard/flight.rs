@@ -18,6 +18,9 @@ use crate::command::Reply;
 use crate::head::{self, Clocks};
 use crate::writer::Layer;
 
+/// Why nothing is taken while another owner has the store.
+pub(super) const USURPED: &str = "another node has taken this region's store over";
+
 /// How long to wait after the store refused a commit, in milliseconds.
 const REFUSED_PAUSE_MS: u64 = 100;
 
@@ -102,7 +105,7 @@ pub(super) struct InFlight {
     started_ms: u64,
     entries: usize,
     /// Requests that changed nothing but saw what this commit does.
-    extra: Vec<(Waiting, Vec<Reply>)>,
+    pub(super) extra: Vec<(Waiting, Vec<Reply>)>,
     /// Rows to hand to a snapshot's receiver once this is done.
     pub(super) readers: Vec<super::snapshot::RowRead>,
 }
@@ -204,6 +207,10 @@ impl Shard {
         }
         let log = log_appends(&draft.entries)?;
         self.book(&log);
+        if system {
+            self.read_members();
+        }
+        self.fold_retired(&mut draft.tip.vector);
         if draft.tip.vector != self.next.vector {
             draft
                 .head
@@ -216,9 +223,6 @@ impl Shard {
         draft
             .head
             .insert(HeadField::Clocks, head::encode(&clocks).map_err(text)?);
-        if system {
-            self.read_members();
-        }
         if system || !self.members_stored {
             self.members_stored = true;
             self.members.relied.clone_from(self.exchange.relied());
@@ -297,6 +301,7 @@ impl Shard {
             .committed(&flight.commit.log, &vector, self.now.wall_ms);
         self.exchange.set_watermark(self.done.expiry_ms);
         self.exchange.checkpoint(self.done.batch, &vector);
+        self.tell_retired(out);
         if !self.ahead.is_empty() && self.joining.is_none() {
             // What rows of a snapshot were ahead of is caught up with: this region may serve snapshots again.
             let caught_up = vector.dominates(&self.ahead);
@@ -334,7 +339,7 @@ impl Shard {
     fn mismatch(&mut self, keys: Vec<Key>, time_ms: u64) {
         self.now.store_ms = self.now.store_ms.max(time_ms);
         let retried = self.upkeep.mismatched.clone();
-        let mut again = super::Keys::new();
+        let (mut again, mut damaged) = (super::Keys::new(), Vec::new());
         for key in keys {
             // A view that expired in between is no damage, the first time: evaluate again with the clock just read.
             let expired = self
@@ -344,12 +349,16 @@ impl Shard {
             if expired && !retried.contains(&key) {
                 again.insert(key);
             } else {
-                self.tasks.push_front(Task::Repair { key, counted: true });
+                damaged.push(key);
             }
         }
         self.upkeep.mismatched = again;
         let later = self.in_flight.len().saturating_sub(1);
         self.fall_back(later);
+        // In front of what failed, or that would fail again before its view is mended, and so on for ever.
+        for key in damaged {
+            self.tasks.push_front(Task::Repair { key, counted: true });
+        }
     }
 
     /// The store refused, and wrote nothing.
@@ -371,9 +380,30 @@ impl Shard {
     }
 
     fn fenced(&mut self, fence: Fence, out: &mut Vec<Output>) {
-        // Another owner's fence, or ours and yet not the commit that the head expects: the claim reads it anew.
-        let _ = fence;
+        // Ours and yet not the commit that the head expects: the claim reads it anew.
+        if fence > self.fence {
+            self.step_down(out);
+        }
         self.lose_store(out);
+    }
+
+    /// Another owner has the store, perhaps for long. Nobody can say whether what was in flight was done before; what
+    /// only waits here will not be.
+    fn step_down(&mut self, out: &mut Vec<Output>) {
+        self.usurped = true;
+        let mut waiting: Vec<Waiting> = self.queue.drain(..).collect();
+        for flight in self.in_flight.drain(..) {
+            if let Work::Local { requests } = flight.work {
+                for (waiting, _) in requests {
+                    reply_error(waiting.id, RequestError::Unknown, out);
+                }
+            }
+            waiting.extend(flight.extra.into_iter().map(|(waiting, _)| waiting));
+        }
+        for waiting in waiting {
+            let reason = USURPED.to_owned();
+            reply_error(waiting.id, RequestError::NotReady { reason }, out);
+        }
     }
 
     /// Nothing is known of the store until it is claimed again. Commits in flight stay as they are: the head will say
@@ -391,6 +421,9 @@ impl Shard {
     pub(super) fn fall_back(&mut self, later: usize) {
         self.ignored = later;
         self.next = self.done.clone();
+        // What a commit that failed had said is said again.
+        let done = &self.done.vector;
+        self.members.retired.retain(|r| done.covers(&r.dot));
         self.cache.clear();
         self.rows.forget();
         self.table_stored = 0;

@@ -1,7 +1,7 @@
 //! Who is a member, and whether this region may write.
 //!
-//! Members are replicated state: a row of the product's own, a hash with a field `m:<region id>` a member and `f:<id>`
-//! for a region that was forgotten; forgetting is for ever. Garbage collection waits for every member, so a region
+//! Members are replicated state: a row of the product's own, a hash with a field `m:<region id>` a member, `f:<id>`
+//! for a region that was forgotten (forgetting is for ever), and `r:<id>` for lives of a region that are retired. Garbage collection waits for every member, so a region
 //! must be one, in everybody's eyes, before it writes anything.
 //!
 //! - The first regions of a cluster find each other's stores empty, and make each other members as configured.
@@ -9,7 +9,7 @@
 //!   snapshot, and writes once every member has acknowledged that entry.
 //! - A member whose store was wiped is still a member, and writes as soon as one peer has answered.
 
-use cartograph_crdt::{ElementId, RegionId, Sequence, Type, Value};
+use cartograph_crdt::{ElementId, RegionId, ReplicaId, Sequence, Type, Value};
 use cartograph_replica::exchange::Direction;
 use cartograph_replica::message::Hello;
 
@@ -30,6 +30,8 @@ pub(super) enum SystemWrite {
     Add { region: RegionId, name: String },
     /// A region is gone for good.
     Forget { region: RegionId, id: RequestId },
+    /// Lives of a region up to this one are over everywhere.
+    Retire { last: ReplicaId },
 }
 
 /// The members row's key.
@@ -50,6 +52,7 @@ impl Shard {
     pub(super) fn why_not_writable(&self) -> Option<String> {
         match self.standing {
             Standing::Halted => return Some("it cannot run on its store; see the log".to_owned()),
+            Standing::Unclaimed if self.usurped => return Some(super::flight::USURPED.to_owned()),
             Standing::Unclaimed if self.fresh => {
                 return Some("its store has not been reached yet".to_owned());
             }
@@ -165,6 +168,11 @@ impl Shard {
         let Some(write) = self.system.pop_front() else {
             return false;
         };
+        if let SystemWrite::Retire { last } = &write
+            && !self.may_retire(*last)
+        {
+            return false;
+        }
         let setting = self.setting();
         let mut draft = Draft::new(&self.next, setting.now_ms);
         let sequence = Sequence::after(draft.tip.sequence);
@@ -181,6 +189,10 @@ impl Shard {
             SystemWrite::Genesis => first.iter().try_for_each(|(r, n)| put(w, &member_field(*r), n)),
             SystemWrite::Add { region, name } => put(w, &member_field(*region), name),
             SystemWrite::Forget { region, .. } => put(w, &forgotten_field(*region), "forgotten"),
+            SystemWrite::Retire { last } => {
+                let life = last.incarnation.0.to_string();
+                put(w, &super::retire::field(last.region), &life)
+            }
         });
         match ran {
             Ok(()) => {
@@ -223,6 +235,7 @@ impl Shard {
             return;
         };
         let mut regions = std::collections::BTreeMap::new();
+        let mut retired = Vec::new();
         for (id, element) in row.live(Type::Hash) {
             let Some((kind, region)) = std::str::from_utf8(&id.name).ok().and_then(|n| n.split_once(':'))
             else {
@@ -232,12 +245,17 @@ impl Shard {
                 continue;
             };
             let name = show::text(element).map(|t| String::from_utf8_lossy(&t.bytes).into_owned());
-            if kind == "f" {
-                self.members.forgotten.insert(region);
-            } else {
-                regions.insert(region, name.unwrap_or_default());
+            match kind {
+                "f" => {
+                    self.members.forgotten.insert(region);
+                }
+                "r" => retired.extend(super::retire::read(region, element)),
+                _ => {
+                    regions.insert(region, name.unwrap_or_default());
+                }
             }
         }
+        self.members.retired = retired;
         regions.retain(|region, _| !self.members.forgotten.contains(region));
         self.members.regions = regions;
         if self.members.forgotten.contains(&self.config.region) {

@@ -18,6 +18,7 @@
 //! | `rows.rs` | loads into the cache |
 //! | `snapshot.rs` | joining and serving snapshots |
 //! | `members.rs` | who is a member, who may write |
+//! | `retire.rs` | lives that are over everywhere |
 //! | `upkeep.rs` | purge, collection, trims, repairs, clocks |
 
 mod claim;
@@ -25,6 +26,7 @@ mod flight;
 mod local;
 mod members;
 mod remote;
+mod retire;
 mod rows;
 mod snapshot;
 mod status;
@@ -73,6 +75,8 @@ pub struct Limits {
     pub reply_age_ms: u64,
     /// How long a region with a new incarnation waits for its own lost entries before it says that it is ready.
     pub recovery_ms_max: u64,
+    /// How long after its end a life of this region's store is retired, if every region has all of it.
+    pub retire_after_ms: u64,
 }
 
 impl Default for Limits {
@@ -89,6 +93,7 @@ impl Default for Limits {
             log_age_min_ms: 3_600_000,
             reply_age_ms: 24 * 3_600_000,
             recovery_ms_max: 5_000,
+            retire_after_ms: 24 * 3_600_000,
         }
     }
 }
@@ -191,6 +196,8 @@ pub struct Shard {
     fence: Fence,
     /// A new incarnation must begin at the next claim, whatever the store says.
     renew: bool,
+    /// Another owner has been met since the last claim.
+    usurped: bool,
     /// No write before then (monotonic), unless the own lost entries are back.
     recovering_until_ms: Option<u64>,
     recovery: Recovery,
@@ -221,6 +228,8 @@ pub struct Shard {
     rows: rows::Rows,
     upkeep: upkeep::Upkeep,
     joining: Option<snapshot::Joining>,
+    /// The retired lives that were told of last, by region.
+    floors_told: BTreeMap<RegionId, ReplicaId>,
     exchange: Exchange,
     turn: u8,
     /// Clients' writes stop, so that peers' entries and collection still have room.
@@ -243,6 +252,7 @@ impl Shard {
             server: String::new(),
             fence: Fence::default(),
             renew: false,
+            usurped: false,
             recovering_until_ms: None,
             recovery: Recovery::default(),
             dirty: false,
@@ -268,6 +278,7 @@ impl Shard {
             rows: rows::Rows::default(),
             upkeep: upkeep::Upkeep::default(),
             joining: None,
+            floors_told: BTreeMap::new(),
             exchange: Exchange::new(config.exchange.clone(), me, 0),
             turn: 0,
             memory_full: false,

@@ -39,6 +39,11 @@ impl Shard {
         let mut bytes = 0;
         while let Some(entry) = self.remote.pop_front() {
             if !entry.is_ready(&draft.tip.vector) {
+                if !applied.is_empty() {
+                    // It may have seen a retirement that is in this very commit.
+                    self.remote.push_front(entry);
+                    break;
+                }
                 // Applied already (a snapshot, or a copy by another way), or left over from before a fall back.
                 continue;
             }

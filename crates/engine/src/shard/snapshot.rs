@@ -265,7 +265,7 @@ impl Shard {
         }
         let mut draft = Draft::new(&self.next, self.expiry_now());
         for (origin, count) in v0
-            .iter()
+            .counted()
             .filter(|(origin, count)| *count > self.next.vector.get(*origin))
         {
             // Between what the log holds of this origin and what comes next there would be a gap.

@@ -41,6 +41,8 @@ pub struct ShardStatus {
     pub log_bytes: u64,
     /// Entries in the log.
     pub log_entries: u64,
+    /// Peers' entries that wait for what their writers had seen.
+    pub parked: usize,
     /// Is a snapshot being joined?
     pub joining: bool,
     /// Are some keys ahead of the vector?
@@ -56,6 +58,8 @@ impl Shard {
     pub fn status(&self, now: Now) -> ShardStatus {
         let held = |(origin, book): (&ReplicaId, &super::LogBook)| match book.part.start {
             0 => 0,
+            // Its log is about to be dropped.
+            _ if self.done.vector.is_retired(*origin) => 0,
             start => (self.done.vector.get(*origin) + 1).saturating_sub(start),
         };
         ShardStatus {
@@ -74,6 +78,7 @@ impl Shard {
             rows_cached: self.cache.len(),
             log_bytes: self.log_bytes(),
             log_entries: self.log.iter().map(held).sum(),
+            parked: self.exchange.parked().0,
             joining: self.joining.is_some(),
             ahead: !self.done.vector.dominates(&self.ahead),
             members: self.members.regions.clone(),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cartograph_crdt::{RegionId, ReplicaId, VersionVector};
+use cartograph_crdt::{RETIRED, RegionId, ReplicaId, VersionVector};
 use cartograph_replica::exchange::SnapshotId;
 use cartograph_replica::message::WireRow;
 use cartograph_replica::{BatchId, GarbageItem, HeadField, Key, Load, Loaded, LogAppend};
@@ -150,6 +150,7 @@ impl Shard {
         }
         self.ask_garbage(out);
         self.plan_trims();
+        self.plan_retirement();
     }
 
     fn ask_due(&mut self, out: &mut Vec<Output>) {
@@ -514,6 +515,9 @@ impl Shard {
         draft.freeing = true;
         draft.anyway = true;
         for (origin, keep_from) in &trims {
+            if *keep_from == u64::MAX {
+                self.log.remove(origin);
+            }
             if let Some(book) = self.log.get_mut(origin) {
                 let held = (self.next.vector.get(*origin) + 1)
                     .saturating_sub(book.part.start)
@@ -628,6 +632,10 @@ impl Shard {
         for (origin, book) in &mut self.log {
             let last = self.done.vector.get(*origin);
             let start = book.part.start;
+            if last == RETIRED {
+                trims.push((*origin, u64::MAX));
+                continue;
+            }
             if start == 0 || last < start {
                 continue;
             }

@@ -12,6 +12,7 @@ use cartograph_replica::{Load, Loaded};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::log_tail::Tail;
 use super::{Answered, Call, Doors};
 
 /// The most elements of one key that are explained at once; ask for one by its name where there are more.
@@ -53,8 +54,9 @@ impl Doors {
         let row = shard.inspect(id.key(), true, deadline.left()).await?;
         let past = self.past_conflicts(shard.shard(), &id.key()).await;
         let names = self.region_names().await;
+        let tail = self.log_tail(shard, &id.key(), &names).await;
         Ok(Answered {
-            value: document(id, &self.config.region.name, &explain(&row), &past, &names),
+            value: document(id, &self.config.region.name, &explain(&row), &past, tail, &names),
             token: self.token(),
         })
     }
@@ -79,6 +81,7 @@ fn document(
     region: &str,
     explanation: &Explanation,
     past: &[Conflict],
+    tail: Tail,
     names: &BTreeMap<RegionId, String>,
 ) -> Value {
     let lines: Vec<Value> = explanation.lines.iter().map(|l| line(l, names)).collect();
@@ -95,8 +98,9 @@ fn document(
         "expires_at_ms": explanation.expires_ms.map(|ms| ms.to_string()),
         "lines": lines,
         "conflicts": conflicts,
-        // Single increments and what was undone and seen by everybody are not kept: this is the live state.
-        "log_reaches_back_to_ms": null,
+        // The lines are the live state. What was undone and seen by everybody is in the log's tail, as far as it reaches.
+        "log": tail.effects,
+        "log_reaches_back_to_ms": tail.since_ms.map(|ms| ms.to_string()),
     })
 }
 

@@ -110,6 +110,8 @@ pub(crate) mod kinds {
 
     pub(crate) const LATE: Kind = unknown("CG-4001", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded);
     pub(crate) const STOPPED: Kind = unknown("CG-4002", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable);
+    pub(crate) const TAKEN_OVER: Kind =
+        unknown("CG-4003", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable);
 }
 
 /// An error as a door answers it.
@@ -194,6 +196,7 @@ impl From<RequestError> for Failure {
             RequestError::Overloaded { .. } => kinds::OVERLOADED,
             RequestError::StoreRefused { .. } => kinds::STORE_REFUSES,
             RequestError::Damaged { .. } => kinds::DAMAGED,
+            RequestError::Unknown => kinds::TAKEN_OVER,
             RequestError::IdempotencyMismatch => kinds::IDEMPOTENCY_MISMATCH,
             // Only the RESP door watches, and it answers as EXEC does.
             RequestError::WatchFailed => kinds::ARGUMENT,
@@ -257,6 +260,7 @@ impl From<cartograph_store::Error> for Failure {
             | cartograph_store::Error::Unexpected { .. }
             | cartograph_store::Error::ForeignFile { .. }
             | cartograph_store::Error::InUse { .. }
+            | cartograph_store::Error::Standby { .. }
             | cartograph_store::Error::Disk { .. } => {
                 Failure::new(kinds::STORE_UNREACHABLE, error.to_string())
             }

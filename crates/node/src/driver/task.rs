@@ -587,6 +587,9 @@ impl Task {
             Event::ForeignOwnEntries => {
                 tracing::error!(shard = %self.shard, "a peer has entries of this region that it never wrote: was its store copied or rolled back? A new incarnation begins");
             }
+            Event::Retired { last } => {
+                tracing::info!(shard = %self.shard, %last, "lives of a region up to this one are retired");
+            }
             Event::Snapshot { what, peer } => {
                 tracing::info!(shard = %self.shard, region = %peer, "snapshot {what}");
             }

@@ -152,9 +152,19 @@ fn members(statuses: &[ShardStatus]) -> Value {
     Value::Object(members)
 }
 
-/// A version vector as JSON: 64-bit numbers are strings, because JavaScript would round them.
+/// A version vector as JSON: 64-bit numbers are strings, because JavaScript would round them. Retired replicas, which
+/// every region with the same vector has whole, are left out.
 pub(super) fn vector_document(vector: &VersionVector) -> Value {
-    let fields = vector.iter().map(|(r, n)| (r.to_string(), json!(n.to_string())));
+    let fields = vector
+        .counted()
+        .map(|(r, n)| (r.to_string(), json!(n.to_string())));
+    Value::Object(fields.collect())
+}
+
+/// The last retired incarnation of each region that has one.
+fn retired_document(vector: &VersionVector) -> Value {
+    let floors = vector.floors();
+    let fields = floors.map(|last| (last.region.to_string(), json!(last.incarnation.0.to_string())));
     Value::Object(fields.collect())
 }
 
@@ -163,12 +173,14 @@ fn shard(status: &ShardStatus) -> Value {
         "shard": status.shard.0,
         "replica": status.replica.to_string(),
         "version_vector": vector_document(&status.vector),
+        "retired": retired_document(&status.vector),
         "commits": status.batch.to_string(),
         "expiry_clock_ms": status.expiry_ms.to_string(),
         "store_up": status.store_up,
         "requests_queued": status.queued,
         "commits_in_flight": status.in_flight,
         "rows_cached": status.rows_cached,
+        "entries_parked": status.parked,
         "joining_snapshot": status.joining,
         "ahead": status.ahead,
     })
@@ -205,6 +217,7 @@ fn peers(doors: &Doors, statuses: &[ShardStatus], names: &BTreeMap<RegionId, Str
             "entries_behind": peer.entries_behind,
             "queue_bytes": peer.queue_bytes,
             "clock_skew_ms": peer.skew_ms,
+            "rtt_ms": peer.rtt_ms,
             "heard_ms_ago": peer.heard_ms.map(|ms| now_ms.saturating_sub(ms)),
             "snapshot_out": peer.snapshot_out,
             "snapshot_in": peer.snapshot_in,

@@ -16,6 +16,7 @@ use tonic::{Status, Streaming};
 
 use super::{DIAL_MAX, KEEPALIVE, LinkState};
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::config::Peer;
 use crate::driver::{LINK_MESSAGES_MAX, LinkId, ShardHandle};
 use crate::metrics::Metrics;
@@ -56,10 +57,44 @@ pub(super) struct Dial {
     pub(super) state: Arc<Mutex<LinkState>>,
 }
 
+/// What is worth a line in the log: that a link is down, that a peer refuses, and then that it is still so after 10
+/// seconds, 20, 40 ... to an hour. Each attempt may fail in other words, and says nothing new.
+#[derive(Debug, Default)]
+struct News {
+    attempts: u64,
+    refused: bool,
+    told: u32,
+    next: Duration,
+}
+
+/// When a link that is down is told of again, first and at most.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+const TELL_AGAIN_MAX: Duration = Duration::from_hours(1);
+
+impl News {
+    fn worth_telling(&mut self, refused: bool, now: Duration) -> bool {
+        self.attempts += 1;
+        let other = self.attempts == 1 || refused != self.refused;
+        if other {
+            (self.refused, self.told, self.next) = (refused, 0, now);
+        }
+        if now < self.next {
+            return false;
+        }
+        self.next = now
+            + TELL_AGAIN
+                .saturating_mul(1 << self.told.min(10))
+                .min(TELL_AGAIN_MAX);
+        self.told += 1;
+        true
+    }
+}
+
 impl Dial {
     /// Until the task is aborted.
     pub(super) async fn run(self) {
         let mut backoff = Backoff::default();
+        let mut news = News::default();
         loop {
             let Some(hello) = self.shard.greeting().await else {
                 tokio::time::sleep(UNCLAIMED_PAUSE).await;
@@ -69,20 +104,22 @@ impl Dial {
             let Err(error) = self.link(hello, &mut was_up).await;
             if was_up {
                 backoff.reset();
+                news = News::default();
             }
-            self.broke(&error, was_up);
+            self.broke(&error, &mut news);
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
-    fn broke(&self, error: &LinkError, was_up: bool) {
+    fn broke(&self, error: &LinkError, news: &mut News) {
         let reason = chain(error);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = was_up || state.error.as_ref() != Some(&reason);
-        if news {
+        let refused = matches!(error, LinkError::Refused(_) | LinkError::Unwanted(_));
+        if news.worth_telling(refused, clock::elapsed()) {
+            let attempts = news.attempts;
             match error {
                 LinkError::Refused(_) | LinkError::Unwanted(_) => {
-                    tracing::error!(peer = %self.peer.region, %reason, "no exchange");
+                    tracing::error!(peer = %self.peer.region, %reason, attempts, "no exchange");
                 }
                 LinkError::Dial(_)
                 | LinkError::Silent
@@ -90,11 +127,11 @@ impl Dial {
                 | LinkError::Wire(_)
                 | LinkError::Encode(_)
                 | LinkError::Ended => {
-                    tracing::warn!(peer = %self.peer.region, address = %self.peer.address, %reason, "no link; trying again");
+                    tracing::warn!(peer = %self.peer.region, address = %self.peer.address, %reason, attempts, "no link; trying again");
                 }
             }
         }
-        if matches!(error, LinkError::Refused(_) | LinkError::Unwanted(_)) {
+        if refused {
             self.metrics.refused_link();
         }
         state.error = Some(reason);
@@ -247,4 +284,25 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_stays_down_is_told_of_at_growing_intervals() {
+        let mut news = News::default();
+        let told: Vec<u64> = (0..200)
+            .filter(|second| news.worth_telling(false, Duration::from_secs(*second)))
+            .collect();
+        assert_eq!(told, [0, 10, 30, 70, 150]);
+        assert!(
+            news.worth_telling(true, Duration::from_secs(200)),
+            "a refusal is news"
+        );
+        assert!(!news.worth_telling(true, Duration::from_secs(201)));
+        let hours = (202..100_000).filter(|s| news.worth_telling(true, Duration::from_secs(*s)));
+        assert!(hours.count() < 40);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) fn of_request(refused: &RequestError) -> Value {
         RequestError::NotReady { .. } => coded("LOADING", &refused.clone().into()),
         RequestError::Overloaded { .. } => coded("TRYAGAIN", &refused.clone().into()),
         RequestError::StoreRefused { reason } => coded(prefix_of(reason), &refused.clone().into()),
-        RequestError::Damaged { .. } | RequestError::IdempotencyMismatch => {
+        RequestError::Damaged { .. } | RequestError::IdempotencyMismatch | RequestError::Unknown => {
             coded("ERR", &refused.clone().into())
         }
     }

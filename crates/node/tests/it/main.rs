@@ -21,6 +21,8 @@ mod redis_clients;
 #[cfg(test)]
 mod regions;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
 mod support;

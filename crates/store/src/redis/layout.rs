@@ -9,9 +9,13 @@
 //! g:<shard>                            zset    garbage items by batch
 //! c:<shard>                            stream  conflicts, capped: fields "k" key, "v" blob; id <batch>-<number>
 //! r:<shard>:<idempotency key>          string  reply, with its own expiry
+//! o                                    string  who owns the store: "id address", expires with the lease
 //! ```
 
 use cartograph_crdt::{ReplicaId, ShardId};
+
+/// The lease's key.
+pub(crate) const OWNER: &str = "o";
 
 pub(crate) fn row(shard: ShardId, key: &[u8]) -> Vec<u8> {
     tagged("m", shard, key)

@@ -15,6 +15,9 @@ use crate::kv::keys;
 const RECORDS_PAGE: usize = 8;
 const RECORDS_PAGE_MAX: usize = 256;
 
+/// Elements of one row read at once.
+const ELEMENTS_PAGE: usize = 1_000;
+
 /// Conflicts asked for at once.
 const CONFLICTS_PAGE: usize = 1_000;
 
@@ -74,11 +77,28 @@ async fn row(readers: &Readers, shard: ShardId, key: &[u8], elements: Elements) 
             let value = readers.ask(&get).await?;
             parse_named(value, named).map_err(|f| readers.error(f))
         }
-        Elements::All => {
-            let value = readers.ask(cmd("HGETALL").arg(row)).await?;
-            parse_all(value).map_err(|f| readers.error(f))
+        Elements::All => whole_row(readers, row).await,
+    }
+}
+
+/// Reads a row in pieces, so that a key of a million elements does not hold Redis up. The pieces are of one state: no
+/// commit touches a row that is being loaded, unless the machine has it in memory, newer than what is read.
+async fn whole_row(readers: &Readers, row: Vec<u8>) -> Result<StoredRow, Error> {
+    let mut whole = StoredRow::default();
+    let mut cursor = b"0".to_vec();
+    loop {
+        let mut scan = on("HSCAN", &row);
+        scan.arg(&cursor).arg("COUNT").arg(ELEMENTS_PAGE);
+        let page = parse_page(readers.ask(&scan).await?, &mut whole);
+        cursor = page.map_err(|f| readers.error(f))?;
+        if cursor == b"0" {
+            break;
         }
     }
+    // A scan may tell of an element twice.
+    whole.elements.sort();
+    whole.elements.dedup_by(|a, b| a.0 == b.0);
+    Ok(whole)
 }
 
 fn parse_named(value: Value, named: Vec<ElementId>) -> Result<StoredRow, Fault> {
@@ -95,9 +115,10 @@ fn parse_named(value: Value, named: Vec<ElementId>) -> Result<StoredRow, Fault> 
     Ok(row)
 }
 
-fn parse_all(value: Value) -> Result<StoredRow, Fault> {
-    let mut row = StoredRow::default();
-    for (name, blob) in reply::pairs(value)? {
+/// Adds one page of a scan; gives the next cursor, `0` at the end.
+fn parse_page(value: Value, row: &mut StoredRow) -> Result<Vec<u8>, Fault> {
+    let [cursor, page] = reply::exactly(value)?;
+    for (name, blob) in reply::pairs(page)? {
         if name == [keys::HEADER] {
             row.header = blob;
         } else if name == [keys::SUMMARY] {
@@ -106,8 +127,7 @@ fn parse_all(value: Value) -> Result<StoredRow, Fault> {
             row.elements.push((element, Some(blob)));
         }
     }
-    row.elements.sort();
-    Ok(row)
+    reply::bytes(cursor)
 }
 
 async fn log(

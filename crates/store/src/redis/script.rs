@@ -171,6 +171,23 @@ redis.call('SET', ARGV[2], head)
 return {head, redis.call('HGETALL', ARGV[3]), redis.call('TIME')}
 ";
 
+/// Takes or keeps the lease: key, id, what to keep, how long in milliseconds. Replies who else has it, or nothing. A
+/// freeing command comes first: a full Redis would refuse to let anybody own it.
+pub(crate) const LEASE_TEXT: &str = r"
+local held = redis.call('GET', ARGV[1])
+if held and string.sub(held, 1, #ARGV[2] + 1) ~= ARGV[2] .. ' ' then return held end
+redis.call('DEL', ARGV[1] .. ':none')
+redis.call('SET', ARGV[1], ARGV[3], 'PX', ARGV[4])
+return false
+";
+
+/// Gives the lease back: key, id.
+pub(crate) const END_LEASE_TEXT: &str = r"
+local held = redis.call('GET', ARGV[1])
+if held and string.sub(held, 1, #ARGV[2] + 1) == ARGV[2] .. ' ' then redis.call('DEL', ARGV[1]) end
+return 1
+";
+
 /// Reads one view whole: key. Replies `{type, value, expiry or -1}`. `PEXPIRETIME` is 7.0's; before, time plus what
 /// is left of it.
 pub(crate) const VIEW_TEXT: &str = r"

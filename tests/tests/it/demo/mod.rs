@@ -8,7 +8,7 @@ mod crashes;
 mod damage;
 mod embedded;
 pub(crate) mod harness;
-mod http;
+pub(crate) mod http;
 mod load;
 mod log_cap;
 mod partitions;

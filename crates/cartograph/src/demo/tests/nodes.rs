@@ -90,6 +90,18 @@ async fn nodes_are_killed_started_paused_and_resumed() {
 }
 
 #[tokio::test]
+async fn a_node_that_somebody_else_stops_is_not_called_crashed() {
+    let fixture = Fixture::started(StoreArg::Embedded).await;
+    let url = format!("{}/leave", fixture.demo.region("us-central1").unwrap().http());
+    let _ = fixture.http.send(Method::GET, &url, None, LIMIT).await;
+    eventually("it is gone", async || {
+        fixture.get("/api/regions").await[0]["state"].as_str() == Some("stopped")
+    })
+    .await;
+    fixture.demo.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_crash_is_reported_and_not_repaired() {
     let fixture = Fixture::started(StoreArg::Embedded).await;
     let url = format!("{}/crash", fixture.demo.region("us-central1").unwrap().http());

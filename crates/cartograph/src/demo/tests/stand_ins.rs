@@ -56,6 +56,7 @@ fn node() {
             .route("/readyz", get(readyz))
             .route("/v1/digest", get(|| async { Json(digest) }))
             .route("/crash", get(crash))
+            .route("/leave", get(leave))
             .route("/v1/admin/peers/{region}", put(learn_peer))
             .with_state(PathBuf::from("peers-told"));
         let listener = AsyncListener::bind(listen("http")).await.unwrap();
@@ -69,6 +70,11 @@ async fn readyz() -> StatusCode {
     } else {
         StatusCode::OK
     }
+}
+
+/// What a node does that somebody has sent SIGTERM.
+async fn leave() -> StatusCode {
+    std::process::exit(0)
 }
 
 async fn crash() -> StatusCode {
