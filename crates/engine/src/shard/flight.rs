@@ -346,6 +346,7 @@ impl Shard {
             if expired && !retried.contains(&key) {
                 again.insert(key);
             } else {
+                self.upkeep.repair_first.insert(key.clone());
                 self.tasks.push_front(Task::Repair { key, counted: true });
             }
         }

@@ -335,6 +335,7 @@ impl Shard {
             && self.now.monotonic_ms >= self.paused_until_ms
             && self.in_flight.len() < self.slots()
         {
+            self.rows.begin_round();
             // The kinds of work take turns, so that none starves; upkeep comes before either, being rare and short.
             self.turn = self.turn.wrapping_add(1);
             // After a refusal they all take turns: what the store refuses must not stand in the way of what frees
@@ -345,16 +346,19 @@ impl Shard {
                 1 if self.upkeep.refused_last => self.begin_remote(out),
                 _ => false,
             };
+            began = began || self.begin_task(out);
+            if !began && self.upkeep.repairs_first(&self.rows.damaged) {
+                break;
+            }
             began = began
-                || self.begin_task(out)
                 || self.begin_system(out)
                 || self.begin_in_turn(turn.is_multiple_of(2), out);
             if !began {
                 break;
             }
         }
-        let loading = &self.rows;
-        self.cache.evict(self.done.batch, |key| loading.is_loading(key));
+        let rows = &self.rows;
+        self.cache.evict(self.done.batch, |key| rows.is_needed(key));
         self.poll_exchange(out);
     }
 
