@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
 mod laws;
+mod mutants;
+mod sim;
 mod steps;
 mod tidy;
 mod tools;
@@ -36,6 +38,10 @@ enum Command {
     Tidy,
     /// The property tests of the pure crates at length, in optimised code with overflow checks.
     Laws(laws::Options),
+    /// Histories of whole simulated clusters, by seed.
+    Sim(sim::Options),
+    /// Does the simulator notice when the product is broken? Prints the table of docs/reliability.md.
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +81,8 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(problems.is_empty())
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
+        Command::Sim(options) => sim::run(&sh, &root, options).map(|()| true),
+        Command::Mutants(options) => mutants::run(&sh, &root, options),
     }
 }
 

@@ -17,8 +17,8 @@ use cartograph_engine::api::RequestId;
 use cartograph_replica::commit::{Load, Loaded, ViewChange, ViewContent, ViewExpiry, ViewValue};
 use cartograph_store::memory::{ManualClock, MemoryStore};
 
-pub use crate::plan::Plan;
 use crate::chance::Chance;
+pub use crate::plan::Plan;
 use crate::steps::{self, KEYS, Planned, Restored, Step};
 use crate::world::{Kept, Setup, World};
 
@@ -263,7 +263,11 @@ impl Player {
                     self.once_asked.insert(id.clone());
                 }
             }
-            Step::Link { .. } | Step::Weather { .. } | Step::Break { .. } | Step::CutOff { .. } | Step::Heal => {
+            Step::Link { .. }
+            | Step::Weather { .. }
+            | Step::Break { .. }
+            | Step::CutOff { .. }
+            | Step::Heal => {
                 return self.on_links(step);
             }
             Step::Crash { region, pause_ms } => {
@@ -342,18 +346,18 @@ impl Player {
             }
             Step::Restore { region, what, crash } => self.restore(*region, *what, *crash)?,
             Step::Refuse { region, on } => {
-                let r = self.world.regions.get_mut(*region).filter(|r| r.refusing != *on)?;
+                let r = self
+                    .world
+                    .regions
+                    .get_mut(*region)
+                    .filter(|r| r.refusing != *on)?;
                 r.refusing = *on;
             }
             Step::StoreUp { region, up } => {
                 let r = self.world.regions.get(*region)?;
                 (r.store_up != *up).then(|| self.world.set_store(*region, *up))?;
             }
-            Step::Tamper {
-                region,
-                key,
-                content,
-            } => {
+            Step::Tamper { region, key, content } => {
                 let change = ViewChange {
                     key: KEYS.get(*key)?.to_vec(),
                     replace: !matches!(content, ViewContent::Absent),

@@ -12,12 +12,14 @@
 //! | [`model`] | the oracle: the plain history, and what docs/semantics.md makes of it over happens-before |
 //! | [`plan`], [`steps`] | what a history may contain, and the history that a seed draws |
 //! | [`history`] | plays a history, and checks what must hold |
+//! | [`feed`] | damaged bytes for everything that reads bytes from outside |
 //! | [`shrink`] | finds the shortest part of a failing history that still fails |
 //!
 //! Each world has one shard: `cluster.shards` is 1 until shards can be split.
 
 pub mod chance;
 mod checks;
+pub mod feed;
 pub mod history;
 pub mod model;
 pub mod plan;

@@ -175,8 +175,14 @@ fn fail(cli: &Cli, violation: Violation) -> ExitCode {
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn report(histories: u64, total: &Tally, seconds: f64, first: u64) {
     println!("histories          {histories} (seeds from {first})");
-    println!("in seconds         {seconds:.1}, {:.0} a minute", histories as f64 * 60.0 / seconds);
-    println!("virtual time       {:.1} h", total.virtual_ms as f64 / 3_600_000.0);
+    println!(
+        "in seconds         {seconds:.1}, {:.0} a minute",
+        histories as f64 * 60.0 / seconds
+    );
+    println!(
+        "virtual time       {:.1} h",
+        total.virtual_ms as f64 / 3_600_000.0
+    );
     println!(
         "requests           {} done, {} refused, {} unknown",
         total.done, total.refused, total.unknown

@@ -234,7 +234,9 @@ impl Model {
     /// One that seemed lost was on its way.
     fn restore(&mut self, entry: &Entry) {
         for key in entry.keys() {
-            let Some(timeline) = self.keys.get_mut(key) else { continue };
+            let Some(timeline) = self.keys.get_mut(key) else {
+                continue;
+            };
             if timeline.lost.0.is_empty() {
                 continue;
             }
@@ -309,7 +311,10 @@ impl Timeline {
             Effect::Inc { element, tag, sum } => {
                 let cell = (replica, element.clone(), *tag);
                 let from = self.sums.insert(cell, sum.clone());
-                Kind::Inc(element.clone(), from.map_or_else(|| sum.clone(), |from| sum - &from))
+                Kind::Inc(
+                    element.clone(),
+                    from.map_or_else(|| sum.clone(), |from| sum - &from),
+                )
             }
             Effect::Remove { element, .. } => Kind::Remove(element.clone()),
             Effect::Delete { .. } => Kind::Delete,
@@ -367,7 +372,9 @@ impl Timeline {
             marks.map(|o| o.rank()).max()
         };
         let types: BTreeSet<Type> = elements.keys().map(|e| e.ty).collect();
-        let ty = types.into_iter().max_by_key(|ty| (mark(*ty), Reverse(ty.index())))?;
+        let ty = types
+            .into_iter()
+            .max_by_key(|ty| (mark(*ty), Reverse(ty.index())))?;
         elements.retain(|e, _| e.ty == ty);
         Some(Shown {
             value: content(ty, &elements),
@@ -390,7 +397,9 @@ fn content(ty: Type, elements: &BTreeMap<&ElementId, Parts<'_>>) -> Content {
         Type::String => ViewValue::String(elements.values().map(text).next().unwrap_or_default()),
         Type::Hash => ViewValue::Hash(elements.iter().map(|(e, p)| (e.name.clone(), text(p))).collect()),
         Type::SortedSet => {
-            let scores = elements.iter().filter_map(|(e, p)| Some((e.name.clone(), score(p)?)));
+            let scores = elements
+                .iter()
+                .filter_map(|(e, p)| Some((e.name.clone(), score(p)?)));
             ViewValue::SortedSet(scores.collect())
         }
         Type::HyperLogLog => {
@@ -479,7 +488,9 @@ fn imported<'a>(happened: &[(usize, &'a Operation)]) -> BTreeMap<&'a ElementId, 
     let mut marks: BTreeMap<Cell<'a>, BTreeMap<Option<Position>, &Exact>> = BTreeMap::new();
     let mut spans: BTreeMap<Cell<'a>, Vec<(Option<Position>, Option<Position>, bool)>> = BTreeMap::new();
     for (_, o) in happened {
-        let Kind::Import(element, all) = &o.kind else { continue };
+        let Kind::Import(element, all) = &o.kind else {
+            continue;
+        };
         let others = || happened.iter().map(|(_, x)| *x);
         if others().any(|x| matches!(x.kind, Kind::Revoke) && !before(x, o)) {
             continue;
@@ -576,10 +587,7 @@ mod tests {
         model.insert(&entry(2, 2, 9, &[(3, 1)], vec![assign("new")]));
         assert_eq!(string(&model, &[(1, 1), (2, 1)]).as_deref(), Some("later"));
         assert_eq!(string(&model, &[(1, 1), (2, 1), (3, 1)]), None);
-        assert_eq!(
-            string(&model, &[(1, 1), (2, 2), (3, 1)]).as_deref(),
-            Some("new")
-        );
+        assert_eq!(string(&model, &[(1, 1), (2, 2), (3, 1)]).as_deref(), Some("new"));
         model.lose(ReplicaId::new(2, 1), 1);
         assert_eq!(string(&model, &[(1, 1), (2, 2), (3, 1)]), None);
     }

@@ -19,7 +19,10 @@ const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 /// One thing that happens in a history.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "regions are numbers from 0, times milliseconds; the names say the rest")]
+#[expect(
+    missing_docs,
+    reason = "regions are numbers from 0, times milliseconds; the names say the rest"
+)]
 pub enum Step {
     /// A client asks; more than one command are a transaction.
     Write { region: usize, commands: Vec<Command> },
@@ -32,7 +35,11 @@ pub enum Step {
     /// A link is cut or healed, one direction.
     Link { from: usize, to: usize, up: bool },
     /// A link's latency, jitter, loss and disorder change.
-    Weather { from: usize, to: usize, weather: [u64; 4] },
+    Weather {
+        from: usize,
+        to: usize,
+        weather: [u64; 4],
+    },
     /// A connection breaks with all that is on its way.
     Break { from: usize, to: usize },
     /// All links of a region are cut.
@@ -48,13 +55,21 @@ pub enum Step {
     /// A copy of a store is taken.
     Image { region: usize },
     /// The last copy, or so many commits less than there are, or nothing is put back; with a crash of the node or not.
-    Restore { region: usize, what: Restored, crash: bool },
+    Restore {
+        region: usize,
+        what: Restored,
+        crash: bool,
+    },
     /// A store refuses writes, or takes them again.
     Refuse { region: usize, on: bool },
     /// A store is down, or up again.
     StoreUp { region: usize, up: bool },
     /// Somebody changes a view behind the node's back.
-    Tamper { region: usize, key: usize, content: ViewContent },
+    Tamper {
+        region: usize,
+        key: usize,
+        content: ViewContent,
+    },
     /// A further region joins.
     Join,
     /// A region dies for good, and another is told to forget it.
@@ -199,11 +214,7 @@ impl Author<'_> {
                     let pair = (region, to);
                     let up = self.cut.contains(&pair);
                     toggle(&mut self.cut, pair);
-                    self.then(Step::Link {
-                        from: region,
-                        to,
-                        up,
-                    });
+                    self.then(Step::Link { from: region, to, up });
                 }
             }
             1 if self.plan.cuts || self.plan.weather || self.plan.isolation => {
@@ -477,9 +488,11 @@ impl Author<'_> {
                     key,
                     value,
                     expiry,
-                    condition: *self
-                        .chance
-                        .pick(&[Condition::Always, Condition::Always, Condition::IfAbsent]),
+                    condition: *self.chance.pick(&[
+                        Condition::Always,
+                        Condition::Always,
+                        Condition::IfAbsent,
+                    ]),
                     get: false,
                 }
             }
@@ -589,7 +602,11 @@ impl Author<'_> {
 
     /// Carts, folding among them.
     fn on_carts(&mut self) -> Command {
-        let [this, other] = if self.chance.one_in(3) { ["2", "1"] } else { ["1", "2"] };
+        let [this, other] = if self.chance.one_in(3) {
+            ["2", "1"]
+        } else {
+            ["1", "2"]
+        };
         let name = String::from_utf8(self.name()).unwrap_or_default();
         let by = 1 + i64::try_from(self.chance.below(3)).unwrap_or(0);
         let take = self.chance.one_in(3);

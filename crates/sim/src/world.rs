@@ -157,6 +157,8 @@ pub struct World {
     pub trace_from_ms: u64,
     /// Of each store, what it held before each of so many last commits is kept: what a torn log can lose.
     pub tail_commits: usize,
+    /// Every message as it was sent, where wanted: a corpus for damaged bytes.
+    pub sent: Option<Vec<Vec<u8>>>,
     /// Counts of what happened on links: messages, and what befell them.
     pub traffic: Traffic,
     /// What must never happen and did.
@@ -180,6 +182,7 @@ impl World {
             trace: None,
             trace_from_ms: u64::MAX,
             tail_commits: 0,
+            sent: None,
             traffic: Traffic::default(),
             faults: Vec::new(),
             witness: Witness {

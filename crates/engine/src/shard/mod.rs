@@ -194,6 +194,8 @@ pub struct Shard {
     fence: Fence,
     /// A new incarnation must begin at the next claim, whatever the store says.
     renew: bool,
+    /// The latest life of ours that a peer knows of.
+    latest_heard: Option<Incarnation>,
     /// No write before then (monotonic), unless the own lost entries are back.
     recovering_until_ms: Option<u64>,
     recovery: Recovery,
@@ -248,6 +250,7 @@ impl Shard {
             server: String::new(),
             fence: Fence::default(),
             renew: false,
+            latest_heard: None,
             recovering_until_ms: None,
             recovery: Recovery::default(),
             dirty: false,
@@ -296,10 +299,12 @@ impl Shard {
             Input::Connected { peer, welcome } => {
                 self.exchange.connected(peer, &welcome, now.wall_ms);
                 self.heard(&welcome.hello);
+                self.outlive(&welcome.hello, out);
             }
             Input::Accepted { peer, hello } => {
                 self.exchange.accepted(peer, &hello, now.wall_ms);
                 self.heard(&hello);
+                self.outlive(&hello, out);
             }
             Input::Disconnected { peer, direction } => {
                 let events = self.exchange.disconnected(peer, direction);
@@ -350,9 +355,7 @@ impl Shard {
             if !began && self.upkeep.repairs_first(&self.rows.damaged) {
                 break;
             }
-            began = began
-                || self.begin_system(out)
-                || self.begin_in_turn(turn.is_multiple_of(2), out);
+            began = began || self.begin_system(out) || self.begin_in_turn(turn.is_multiple_of(2), out);
             if !began {
                 break;
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cartograph_crdt::{RETIRED, RegionId, ReplicaId, VersionVector};
+use cartograph_crdt::{ElementId, RETIRED, RegionId, ReplicaId, VersionVector};
 use cartograph_replica::exchange::SnapshotId;
 use cartograph_replica::message::WireRow;
 use cartograph_replica::{BatchId, GarbageItem, HeadField, Key, Load, Loaded, LogAppend};
@@ -415,6 +415,12 @@ impl Shard {
         false
     }
 
+    fn has_elements(&mut self, key: &Key, elements: &[ElementId]) -> bool {
+        self.rows.keep(key);
+        let row = self.cache.row(key);
+        row.is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)))
+    }
+
     fn begin_purge(&mut self, keys: Vec<Key>, out: &mut Vec<Output>) -> bool {
         let mut loaded = true;
         for key in &keys {
@@ -456,12 +462,8 @@ impl Shard {
     fn begin_collect(&mut self, items: Vec<GarbageItem>, out: &mut Vec<Output>) -> bool {
         let mut loaded = true;
         for item in &items {
-            self.rows.keep(&item.key);
             let elements: Vec<_> = item.element.iter().cloned().collect();
-            let has = self
-                .cache
-                .row(&item.key)
-                .is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)));
+            let has = self.has_elements(&item.key, &elements);
             if !has {
                 loaded = false;
                 self.want(Want::elements(&item.key, elements), out);

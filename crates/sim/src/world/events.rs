@@ -363,4 +363,3 @@ impl World {
         r.seen = Some(vector);
     }
 }
-

@@ -87,6 +87,9 @@ impl World {
         if !link.connected {
             return;
         }
+        if let Some(sent) = &mut self.sent {
+            sent.push(bytes.clone());
+        }
         self.traffic.messages += 1;
         self.traffic.bytes += bytes.len() as u64;
         let mut delay = link.latency_ms;

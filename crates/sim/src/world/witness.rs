@@ -218,7 +218,9 @@ impl World {
         let vector = &self.regions.get(region)?.stored.vector;
         let missing = self.witness.told.iter().find(|(r, n)| vector.get(**r) < **n);
         missing.map(|(replica, n)| {
-            format!("region {region}, at {vector}, lacks entries of {replica}, of which {n} were acknowledged")
+            format!(
+                "region {region}, at {vector}, lacks entries of {replica}, of which {n} were acknowledged"
+            )
         })
     }
 
