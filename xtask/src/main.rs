@@ -5,8 +5,10 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
 mod laws;
+mod mutants;
 mod page;
 mod pages;
+mod sim;
 mod steps;
 mod tidy;
 mod tools;
@@ -42,6 +44,10 @@ enum Command {
     Laws(laws::Options),
     /// The pictures at the top of the README, made again.
     Screenshots,
+    /// Histories of whole simulated clusters, by seed.
+    Sim(sim::Options),
+    /// Does the simulator notice when the product is broken? Prints the table of docs/reliability.md.
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +94,8 @@ fn run(cli: &Cli) -> Result<bool> {
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
         Command::Screenshots => page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
+        Command::Sim(options) => sim::run(&sh, &root, options).map(|()| true),
+        Command::Mutants(options) => mutants::run(&sh, &root, options),
     }
 }
 

@@ -7,7 +7,8 @@ use cartograph_engine::Command;
 use cartograph_engine::api::Event;
 use cartograph_replica::commit::{Load, Loaded, ViewValue};
 
-use crate::history::{KEYS, Player, Tally, Violation};
+use crate::history::{Player, Tally, Violation};
+use crate::steps::KEYS;
 
 /// A plan under which lives are retired at all.
 const RETIRED_SOON_MS: u64 = 10_000;
@@ -20,6 +21,7 @@ impl Player {
     pub(crate) fn finish(mut self) -> Result<Tally, Violation> {
         self.note("end: heal everything".to_owned());
         self.world.heal();
+        self.world.calm();
         for region in self.alive() {
             self.world.start(region);
             self.world.set_store(region, true);
@@ -36,7 +38,7 @@ impl Player {
                 }
             }
         }
-        self.settled("the regions did not converge", 90_000)?;
+        self.settled("the regions did not converge", 40_000)?;
         // Everything expired is hidden by now; let purge and collection run, and see that the regions stay equal.
         self.world.run(5_000);
         self.settled("the regions fell apart while collecting garbage", 10_000)?;
@@ -57,15 +59,14 @@ impl Player {
             }
         }
         self.check_retired()?;
+        self.check_history()?;
         self.check_views()?;
         self.check_ledger()?;
         self.check_once()?;
         let tally = self.tally();
         self.check_garbage()?;
-        match self.world.faults.first() {
-            Some(fault) => Err(self.violation(fault.clone())),
-            None => Ok(tally),
-        }
+        self.no_faults()?;
+        Ok(tally)
     }
 
     fn tally(&self) -> Tally {
@@ -85,7 +86,47 @@ impl Player {
             snapshots: events()
                 .filter(|e| matches!(e, Event::Snapshot { what: "joined", .. }))
                 .count(),
+            entries: self.world.witness.model.len(),
+            compared: self.world.witness.views,
+            messages: self.world.traffic.messages,
+            virtual_ms: self.world.now_ms,
+            steps: self.steps_and_traffic(),
+            skipped: self.skipped,
             retired: events().filter(|e| matches!(e, Event::Retired { .. })).count(),
+        }
+    }
+
+    fn steps_and_traffic(&self) -> BTreeMap<&'static str, u64> {
+        let traffic = &self.world.traffic;
+        let mut steps = self.counts.clone();
+        for (name, n) in [
+            ("message lost", traffic.lost),
+            ("connection lost to loss", traffic.broken),
+            ("message repeated", traffic.repeated),
+            ("message overtaken", traffic.overtaken),
+        ] {
+            if n > 0 {
+                steps.insert(name, n);
+            }
+        }
+        steps
+    }
+
+    /// Every view is what the oracle makes of the whole history, and nothing that a client was told of is missing.
+    fn check_history(&mut self) -> Result<(), Violation> {
+        for region in self.alive() {
+            self.world.compare_all(region);
+            if let Some(lost) = self.world.lacks(region) {
+                return Err(self.violation(lost));
+            }
+        }
+        self.no_faults()
+    }
+
+    fn no_faults(&self) -> Result<(), Violation> {
+        match self.world.faults.first() {
+            Some(fault) => Err(self.violation(fault.clone())),
+            None => Ok(()),
         }
     }
 
@@ -200,22 +241,33 @@ impl Player {
     /// When everything is deleted, and everyone knows, nothing of it is left but the members' own row.
     fn check_garbage(&mut self) -> Result<(), Violation> {
         // Cells of closed incarnations wait until those are retired.
-        if self.plan.stores || self.plan.wipes || self.gone.is_some() {
+        if self.lossy || self.plan.stores || self.gone.is_some() {
             return Ok(());
         }
         let keys = KEYS.iter().chain(&LEDGER).map(|k| k.to_vec()).collect();
         let first = self.alive().first().copied().unwrap_or(0);
         self.world.request(first, vec![Command::Del { keys }]);
-        self.world.run(8_000);
+        self.world.run(2_000);
         self.settled("the regions fell apart after deleting everything", 10_000)?;
-        for region in self.alive() {
-            let rows = self.rows(region);
-            if rows.len() > 1 {
-                let text: Vec<_> = rows.iter().map(|k| String::from_utf8_lossy(k)).collect();
-                return Err(self.violation(format!("region {region} keeps metadata of {text:?}")));
+        for _ in 0..20 {
+            if self.left_over().is_none() {
+                return Ok(());
             }
+            self.world.run(1_000);
         }
-        Ok(())
+        match self.left_over() {
+            Some(what) => Err(self.violation(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Metadata of something else than the members.
+    fn left_over(&self) -> Option<String> {
+        self.alive().into_iter().find_map(|region| {
+            let rows = self.rows(region);
+            let text: Vec<_> = rows.iter().map(|k| String::from_utf8_lossy(k)).collect();
+            (rows.len() > 1).then(|| format!("region {region} keeps metadata of {text:?}"))
+        })
     }
 
     fn rows(&self, region: usize) -> Vec<Vec<u8>> {

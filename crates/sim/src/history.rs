@@ -1,85 +1,29 @@
 //! Random histories on a simulated cluster, and what must hold of them.
 //!
-//! A history is a list of steps under one seed: commands in random regions, cuts, heals, crashes, lost stores, clock
-//! steps. At its end everything is healed, and then must hold:
+//! A history is a list of steps drawn from one seed ([`crate::steps`]): commands in random regions, cuts, heals,
+//! crashes, lost stores, clock steps. While it runs, [`crate::world::witness`] looks at every commit, message and
+//! reply. At its end everything is healed, and then must hold ([`crate::checks`]):
 //! - all regions are equal, in vectors and digests, within bounded time;
-//! - every view equals what its metadata says;
-//! - a ledger of acknowledged adds, on keys that nobody removes from, is whole (only where no store was rolled back).
+//! - every view is what the oracle makes of the whole history;
+//! - everything that a client was told of is everywhere (less what was lost with a store that alone had it);
+//! - a ledger of acknowledged adds, on a key that nobody else removes from, is whole;
+//! - metadata of what was deleted is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cartograph_crdt::ShardId;
+use cartograph_engine::Command;
 use cartograph_engine::api::RequestId;
-use cartograph_engine::command::{Condition, ExpireFlags, SetExpiry, When, ZAddFlags};
-use cartograph_engine::{Command, Limits};
-use cartograph_replica::commit::{Load, Loaded, ViewValue};
-use cartograph_store::memory::{Image, ManualClock, MemoryStore};
+use cartograph_replica::commit::{Load, Loaded, ViewChange, ViewContent, ViewExpiry, ViewValue};
+use cartograph_store::memory::{ManualClock, MemoryStore};
 
-use crate::world::{Setup, World};
-
-/// What a history may contain.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each fault is in the plan or is not"
-)]
-pub struct Plan {
-    /// Number of regions.
-    pub regions: usize,
-    /// Number of steps.
-    pub steps: usize,
-    /// Cut and heal links.
-    pub cuts: bool,
-    /// Crash and restart nodes.
-    pub crashes: bool,
-    /// Restart stores, roll them back, wipe them.
-    pub stores: bool,
-    /// Expiries, short enough to pass.
-    pub expiry: bool,
-    /// Skew clocks.
-    pub skew: bool,
-    /// Wipe stores, alone and with their node.
-    pub wipes: bool,
-    /// Stores that refuse for a while, or are down for a while.
-    pub refusals: bool,
-    /// Someone writes to stores behind the nodes' back.
-    pub tampering: bool,
-    /// Regions that are not there at the beginning (`regions` counts them) join.
-    pub joining: bool,
-    /// Cut single regions off from all others, for up to `isolation_ms_max`.
-    pub isolation: bool,
-    /// For how long, in milliseconds.
-    pub isolation_ms_max: u64,
-    /// One region dies for good and is forgotten.
-    pub forgetting: bool,
-    /// Bounds of the shards.
-    pub limits: Limits,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Plan {
-            regions: 3,
-            steps: 120,
-            cuts: true,
-            crashes: false,
-            stores: false,
-            expiry: true,
-            skew: false,
-            wipes: false,
-            refusals: false,
-            tampering: false,
-            joining: false,
-            isolation: false,
-            isolation_ms_max: 2_000,
-            forgetting: false,
-            limits: Limits::default(),
-        }
-    }
-}
+use crate::chance::Chance;
+pub use crate::plan::Plan;
+use crate::steps::{self, KEYS, Planned, Restored, Step};
+use crate::world::{Kept, Setup, World};
 
 /// What a history did: a history that does nothing proves nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Requests that were answered with replies.
     pub done: usize,
@@ -97,6 +41,18 @@ pub struct Tally {
     pub snapshots: usize,
     /// Times that a region learned of lives that are retired.
     pub retired: usize,
+    /// Entries that were committed.
+    pub entries: usize,
+    /// Views that were compared with the oracle.
+    pub compared: u64,
+    /// Messages between regions.
+    pub messages: u64,
+    /// Virtual milliseconds.
+    pub virtual_ms: u64,
+    /// Steps by name, and what befell messages.
+    pub steps: BTreeMap<&'static str, u64>,
+    /// Steps that found nothing to act on.
+    pub skipped: u64,
 }
 
 impl Tally {
@@ -110,6 +66,20 @@ impl Tally {
         self.repaired += other.repaired;
         self.snapshots += other.snapshots;
         self.retired += other.retired;
+        self.entries += other.entries;
+        self.compared += other.compared;
+        self.messages += other.messages;
+        self.virtual_ms += other.virtual_ms;
+        self.skipped += other.skipped;
+        for (name, n) in &other.steps {
+            *self.steps.entry(name).or_default() += n;
+        }
+    }
+
+    /// Faults, all kinds together.
+    pub fn faults(&self) -> u64 {
+        let faults = self.steps.iter().filter(|(name, _)| Step::is_fault(name));
+        faults.map(|(_, n)| n).sum()
     }
 }
 
@@ -148,8 +118,10 @@ pub(crate) struct Player {
     pub(crate) plan: Plan,
     pub(crate) seed: u64,
     log: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) skipped: u64,
     /// What stores once held.
-    pub(crate) images: BTreeMap<usize, Image>,
+    images: BTreeMap<usize, Kept>,
     open: Vec<Ledger>,
     /// Members whose add was acknowledged and that nobody removes.
     pub(crate) acknowledged: BTreeSet<Vec<u8>>,
@@ -164,7 +136,6 @@ pub(crate) struct Player {
     pub(crate) gone: Option<usize>,
     /// Who was told so, with what request.
     pub(crate) teller: Option<(usize, Option<RequestId>)>,
-    next: u64,
     asked: usize,
 }
 
@@ -176,128 +147,259 @@ pub fn play(seed: u64, plan: &Plan) -> Result<Tally, Violation> {
     play_traced(seed, plan, u64::MAX)
 }
 
-/// The same, printing nothing but keeping a trace of every output from virtual time `from_ms` on, which is written to
-/// the violation's log.
+/// The same, tracing to standard error every output from virtual time `from_ms` on.
 ///
 /// # Errors
 /// As [`play`].
 pub fn play_traced(seed: u64, plan: &Plan, from_ms: u64) -> Result<Tally, Violation> {
-    let setup = Setup {
-        regions: plan.regions - usize::from(plan.joining),
-        seed,
-        limits: plan.limits.clone(),
-        latency_ms: 20,
-    };
-    let mut player = Player {
-        world: World::new(setup),
-        plan: plan.clone(),
-        seed,
-        log: Vec::new(),
-        images: BTreeMap::new(),
-        open: Vec::new(),
-        acknowledged: BTreeSet::new(),
-        removed: BTreeMap::new(),
-        once_asked: BTreeSet::new(),
-        once_done: BTreeSet::new(),
-        lossy: false,
-        gone: None,
-        teller: None,
-        next: 0,
-        asked: 0,
-    };
+    play_steps(seed, plan, &steps::draw(seed, plan), from_ms)
+}
+
+/// Plays these steps: all that a seed draws, or some of them.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_steps(seed: u64, plan: &Plan, steps: &[Planned], from_ms: u64) -> Result<Tally, Violation> {
+    let mut player = Player::new(seed, plan);
     player.world.trace_from_ms = from_ms;
-    player.world.run(1_500);
-    for _ in 0..plan.steps {
-        player.step();
-    }
+    player.play(steps)?;
     player.finish()
 }
 
-pub(crate) const KEYS: [&[u8]; 4] = [b"k1", b"k2", b"k3", b"cart:1"];
-const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
+/// Every output of a history, a line each: what a determinism test compares.
+pub fn trace(seed: u64, plan: &Plan) -> Vec<String> {
+    let mut player = Player::new(seed, plan);
+    player.world.trace = Some(Vec::new());
+    let outcome = player.play(&steps::draw(seed, plan));
+    let mut trace = player.world.trace.take().unwrap_or_default();
+    trace.extend(outcome.err().map(|v| v.to_string()));
+    trace
+}
 
 impl Player {
-    fn step(&mut self) {
-        let regions = self.world.regions.len();
-        let region = self.world.chance.index(regions);
-        match self.world.chance.below(24) {
-            0 if self.plan.cuts => {
-                let to = self.world.chance.index(regions);
-                if region != to {
-                    let up = !self.world.links.get(&(region, to)).is_some_and(|l| l.up);
-                    self.note(format!("link {region}->{to} up={up}"));
-                    self.world.set_link(region, to, up);
-                }
-            }
-            1 if self.plan.cuts => {
-                self.note("heal".to_owned());
-                self.world.heal();
-            }
-            6 => self.harm(region),
-            2 if self.plan.crashes && self.gone != Some(region) => {
-                self.note(format!("crash {region}"));
-                self.world.crash(region);
-                let pause = self.world.chance.below(400);
-                self.world.run(pause);
-                self.world.start(region);
-            }
-            3 if self.plan.stores && self.gone != Some(region) => self.hurt_store(region),
-            4 if self.plan.skew => {
-                let skew = i64::try_from(self.world.chance.below(800)).unwrap_or(0) - 400;
-                self.note(format!("skew {region} {skew}"));
-                if let Some(r) = self.world.regions.get_mut(region) {
-                    r.skew_ms = skew;
-                }
-            }
-            5 => {
-                let ms = self.world.chance.below(1_000);
-                self.note(format!("pass {ms}"));
-                self.world.run(ms);
-            }
-            _ => self.command(region),
+    fn new(seed: u64, plan: &Plan) -> Player {
+        let mut world = World::new(Setup {
+            regions: plan.regions - usize::from(plan.joining),
+            seed,
+            limits: plan.limits.clone(),
+            latency_ms: plan.latency_ms,
+        });
+        world.tail_commits = if plan.tails { 8 } else { 0 };
+        // Damaged views are found by guards and the scrub, in their time.
+        world.witness.comparing = !plan.tampering;
+        Player {
+            world,
+            plan: plan.clone(),
+            seed,
+            log: Vec::new(),
+            counts: BTreeMap::new(),
+            skipped: 0,
+            images: BTreeMap::new(),
+            open: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            removed: BTreeMap::new(),
+            once_asked: BTreeSet::new(),
+            once_done: BTreeSet::new(),
+            lossy: false,
+            gone: None,
+            teller: None,
+            asked: 0,
         }
-        let ms = self.world.chance.below(30);
-        self.world.run(ms);
-        self.collect_answers();
     }
 
-    fn hurt_store(&mut self, region: usize) {
-        match self.world.chance.below(5) {
-            0 | 1 => {
-                self.note(format!("break store connection {region}"));
-                self.world.break_store(region);
+    fn play(&mut self, steps: &[Planned]) -> Result<(), Violation> {
+        self.world.run(500 + 10 * self.plan.latency_ms);
+        for planned in steps {
+            self.world.chance = Chance::new(planned.salt);
+            self.note(format!("{:?}", planned.step));
+            if self.step(&planned.step).is_some() {
+                *self.counts.entry(planned.step.name()).or_default() += 1;
+            } else {
+                self.skipped += 1;
             }
-            2 => {
-                self.note(format!("restart store {region}"));
-                self.world.restart_store(region);
+            self.world.run(planned.pause_ms);
+            self.collect_answers();
+            if let Some(fault) = self.world.faults.first() {
+                return Err(self.violation(fault.clone()));
             }
-            3 => {
-                self.note(format!("image {region}"));
-                if let Some(image) = self.world.image(region) {
-                    self.images.insert(region, image);
+        }
+        Ok(())
+    }
+
+    /// Does a step; `None` when there is nothing that it could act on.
+    fn step(&mut self, step: &Step) -> Option<()> {
+        match step {
+            Step::Write { region, commands } => {
+                self.world.request(*region, commands.clone())?;
+                self.asked += 1;
+            }
+            Step::Add { region, member } => {
+                let member = format!("m{member}").into_bytes();
+                let command = Command::SAdd {
+                    key: b"ledger".to_vec(),
+                    members: vec![member.clone()],
+                };
+                self.ask(*region, Asked::Add, member, command, None)?;
+            }
+            Step::Remove { region } => {
+                // One that this region shows, and that is in nobody else's hands.
+                let shown = self.members(*region);
+                let member = shown.into_iter().find(|m| self.acknowledged.contains(m))?;
+                self.acknowledged.remove(&member);
+                let command = Command::SRem {
+                    key: b"ledger".to_vec(),
+                    members: vec![member.clone()],
+                };
+                self.ask(*region, Asked::Remove, member, command, None)?;
+            }
+            Step::Once { region, id, tries } => {
+                let id = id.to_be_bytes().to_vec();
+                for _ in 0..*tries {
+                    let command = Command::IncrBy {
+                        key: b"once".to_vec(),
+                        by: 1,
+                    };
+                    self.ask(*region, Asked::Once, id.clone(), command, Some(id.clone()))?;
+                    self.once_asked.insert(id.clone());
+                }
+            }
+            Step::Link { .. }
+            | Step::Weather { .. }
+            | Step::Break { .. }
+            | Step::CutOff { .. }
+            | Step::Heal => {
+                return self.on_links(step);
+            }
+            Step::Crash { region, pause_ms } => {
+                self.node(*region)?;
+                self.world.crash(*region);
+                self.world.run(*pause_ms);
+                self.world.start(*region);
+            }
+            Step::BreakStore { .. }
+            | Step::RestartStore { .. }
+            | Step::Image { .. }
+            | Step::Restore { .. }
+            | Step::Refuse { .. }
+            | Step::StoreUp { .. }
+            | Step::Tamper { .. } => return self.on_stores(step),
+            Step::Join => {
+                let joins = self.plan.joining && self.plan.regions > self.world.regions.len();
+                let at = joins.then(|| self.world.add_region())?;
+                self.world.start(at);
+            }
+            Step::Forget { region } => self.forget(*region)?,
+            Step::Skew { region, ms } => self.world.regions.get_mut(*region)?.skew_ms = *ms,
+            Step::Pass { ms } => self.world.run(*ms),
+        }
+        Some(())
+    }
+
+    /// Is there a node that runs, in a region that is not gone for good?
+    fn node(&self, region: usize) -> Option<()> {
+        let runs = self.world.regions.get(region)?.shard.is_some();
+        (runs && self.gone != Some(region)).then_some(())
+    }
+
+    fn on_links(&mut self, step: &Step) -> Option<()> {
+        match step {
+            Step::Link { from, to, up } => {
+                self.world.links.get(&(*from, *to)).filter(|l| l.up != *up)?;
+                self.world.set_link(*from, *to, *up);
+            }
+            Step::Weather { from, to, weather } => {
+                let link = self.world.links.get_mut(&(*from, *to))?;
+                [link.latency_ms, link.jitter_ms, link.loss, link.disorder] = *weather;
+            }
+            Step::Break { from, to } => {
+                self.world.links.get(&(*from, *to))?;
+                self.world.break_link(*from, *to);
+            }
+            Step::CutOff { region } => {
+                self.node(*region)?;
+                for other in 0..self.world.regions.len() {
+                    self.world.set_link(*region, other, false);
+                    self.world.set_link(other, *region, false);
                 }
             }
             _ => {
-                if let Some(image) = self.images.get(&region).cloned() {
-                    self.note(format!("roll store back {region}"));
-                    self.about_to_lose(region, Some(&image));
-                    self.world.restore(region, Some(&image));
-                }
+                self.world.heal();
+                self.world.calm();
             }
         }
+        Some(())
+    }
+
+    fn on_stores(&mut self, step: &Step) -> Option<()> {
+        match step {
+            Step::BreakStore { region } => {
+                self.node(*region)?;
+                self.world.break_store(*region);
+            }
+            Step::RestartStore { region } => {
+                self.node(*region)?;
+                self.world.restart_store(*region);
+            }
+            Step::Image { region } => {
+                let image = self.world.image(*region)?;
+                self.images.insert(*region, image);
+            }
+            Step::Restore { region, what, crash } => self.restore(*region, *what, *crash)?,
+            Step::Refuse { region, on } => {
+                let r = self
+                    .world
+                    .regions
+                    .get_mut(*region)
+                    .filter(|r| r.refusing != *on)?;
+                r.refusing = *on;
+            }
+            Step::StoreUp { region, up } => {
+                let r = self.world.regions.get(*region)?;
+                (r.store_up != *up).then(|| self.world.set_store(*region, *up))?;
+            }
+            Step::Tamper { region, key, content } => {
+                let change = ViewChange {
+                    key: KEYS.get(*key)?.to_vec(),
+                    replace: !matches!(content, ViewContent::Absent),
+                    content: content.clone(),
+                    expiry: ViewExpiry::Unchanged,
+                };
+                self.world.regions.get_mut(*region)?.store.tamper(&change).ok()?;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn restore(&mut self, region: usize, what: Restored, crash: bool) -> Option<()> {
+        self.node(region)?;
+        let kept = match what {
+            Restored::Image => Some(self.images.get(&region)?.clone()),
+            Restored::Tail(commits) => Some(self.world.before_last(region, commits)?),
+            Restored::Nothing => None,
+        };
+        if crash {
+            self.world.crash(region);
+        }
+        self.about_to_lose(region, kept.as_ref());
+        self.world.restore(region, kept.as_ref());
+        if crash {
+            self.world.start(region);
+        }
+        Some(())
     }
 
     /// A store is about to go back to an older image, or to nothing. What other regions hold, or the image, must stay.
-    pub(crate) fn about_to_lose(&mut self, region: usize, image: Option<&Image>) {
+    fn about_to_lose(&mut self, region: usize, kept: Option<&Kept>) {
         self.lossy = true;
         self.collect_answers();
         let mut held: BTreeSet<Vec<u8>> = BTreeSet::new();
         for other in (0..self.world.regions.len()).filter(|r| *r != region && self.gone != Some(*r)) {
             held.extend(self.members(other));
         }
-        if let Some(image) = image {
+        if let Some(kept) = kept {
             let mut old = MemoryStore::new(ManualClock::at(self.world.clock_ms(region)));
-            old.restore(image);
+            old.restore(&kept.image);
             held.extend(set_view(&old));
         }
         for entry in self.open.iter_mut().filter(|entry| entry.region == region) {
@@ -307,68 +409,21 @@ impl Player {
         self.removed.retain(|_, remover| *remover != region);
     }
 
-    pub(crate) fn note(&mut self, line: impl std::fmt::Display) {
-        self.log.push(format!("{:>7} {line}", self.world.now_ms));
+    /// A region dies for good, and the others are told. What it alone had is lost with it.
+    fn forget(&mut self, gone: usize) -> Option<()> {
+        let teller = usize::from(gone == 0);
+        let able = self.gone.is_none() && self.world.regions.len() > 2;
+        let able = able && self.node(teller).is_some() && self.world.not_writable(teller).is_none();
+        (able && self.node(gone).is_some()).then_some(())?;
+        self.about_to_lose(gone, None);
+        self.world.destroy(gone);
+        self.gone = Some(gone);
+        self.teller = Some((teller, self.world.forget(teller, gone)));
+        Some(())
     }
 
-    pub(crate) fn command(&mut self, region: usize) {
-        let commands = if self.world.chance.one_in(6) {
-            (0..=self.world.chance.below(3))
-                .map(|_| self.random_command())
-                .collect()
-        } else {
-            vec![self.random_command()]
-        };
-        self.note(format!("r{region} {commands:?}"));
-        self.asked += usize::from(self.world.request(region, commands).is_some());
-        let key = b"ledger".to_vec();
-        match self.world.chance.below(12) {
-            0..3 => {
-                self.next += 1;
-                let member = format!("m{}", self.next).into_bytes();
-                let members = vec![member.clone()];
-                self.ask(region, Asked::Add, member, Command::SAdd { key, members }, None);
-            }
-            3 => {
-                // One that this region shows, and that is in nobody else's hands.
-                let shown = self.members(region);
-                if let Some(member) = shown.into_iter().find(|m| self.acknowledged.contains(m)) {
-                    self.acknowledged.remove(&member);
-                    let members = vec![member.clone()];
-                    self.ask(
-                        region,
-                        Asked::Remove,
-                        member,
-                        Command::SRem { key, members },
-                        None,
-                    );
-                }
-            }
-            4 => {
-                // Some of them again, now or later: in the same region, where the reply is kept.
-                let again = self.world.chance.one_in(2);
-                let known = self.once_asked.iter().next_back().filter(|_| again);
-                let ours = known
-                    .filter(|k| k.first() == u8::try_from(region).ok().as_ref())
-                    .cloned();
-                self.next += u64::from(ours.is_none());
-                let fresh = || {
-                    let mut id = vec![u8::try_from(region).unwrap_or(0)];
-                    id.extend_from_slice(&self.next.to_be_bytes());
-                    id
-                };
-                let id = ours.unwrap_or_else(fresh);
-                self.once_asked.insert(id.clone());
-                for _ in 0..=self.world.chance.below(2) {
-                    let incr = Command::IncrBy {
-                        key: b"once".to_vec(),
-                        by: 1,
-                    };
-                    self.ask(region, Asked::Once, id.clone(), incr, Some(id.clone()));
-                }
-            }
-            _ => {}
-        }
+    pub(crate) fn note(&mut self, line: impl std::fmt::Display) {
+        self.log.push(format!("{:>7} {line}", self.world.now_ms));
     }
 
     fn ask(
@@ -378,18 +433,18 @@ impl Player {
         member: Vec<u8>,
         command: Command,
         idempotency_key: Option<Vec<u8>>,
-    ) {
+    ) -> Option<()> {
         let life = self.world.life(region);
-        if let Some(request) = self.world.request_once(region, vec![command], idempotency_key) {
-            self.open.push(Ledger {
-                what,
-                region,
-                request,
-                life,
-                member,
-                doubtful: false,
-            });
-        }
+        let request = self.world.request_once(region, vec![command], idempotency_key)?;
+        self.open.push(Ledger {
+            what,
+            region,
+            request,
+            life,
+            member,
+            doubtful: false,
+        });
+        Some(())
     }
 
     /// What a region shows of the ledger.
@@ -399,100 +454,6 @@ impl Player {
             .get(region)
             .map(|r| set_view(&r.store))
             .unwrap_or_default()
-    }
-
-    fn random_command(&mut self) -> Command {
-        let chance = &mut self.world.chance;
-        let key = if chance.one_in(2) {
-            KEYS[0].to_vec()
-        } else {
-            chance.pick(&KEYS).to_vec()
-        };
-        let other = chance.pick(&KEYS).to_vec();
-        let name = chance.pick(&NAMES).to_vec();
-        let by = i32::try_from(chance.below(7)).unwrap_or(0) - 2;
-        let score = f64::from(by);
-        let by = i64::from(by);
-        let expiry = self.plan.expiry;
-        let when = When::In(i64::try_from(200 + chance.below(1_500)).unwrap_or(0));
-        match chance.below(if expiry { 26 } else { 22 }) {
-            0 | 1 => Command::HIncrBy { key, field: name, by },
-            2 => Command::HSet {
-                key,
-                fields: vec![(name, by.to_string().into_bytes())],
-            },
-            3 => Command::HDel {
-                key,
-                fields: vec![name],
-            },
-            4 | 5 => Command::IncrBy { key, by },
-            6 => Command::Set {
-                key,
-                value: by.to_string().into_bytes(),
-                expiry: SetExpiry::Never,
-                condition: Condition::Always,
-                get: false,
-            },
-            7 => Command::Append { key, value: name },
-            8 | 9 => Command::SAdd {
-                key,
-                members: vec![name],
-            },
-            10 => Command::SRem {
-                key,
-                members: vec![name],
-            },
-            11 => Command::ZAdd {
-                key,
-                flags: ZAddFlags::default(),
-                pairs: vec![(score, name)],
-            },
-            12 => Command::ZIncrBy {
-                key,
-                flags: ZAddFlags::default(),
-                by: score / 4.0,
-                member: name,
-            },
-            13 => Command::ZRem {
-                key,
-                members: vec![name],
-            },
-            14 | 15 => Command::Del { keys: vec![key] },
-            16 => Command::Rename {
-                from: key,
-                to: other,
-                only_if_absent: false,
-            },
-            17 => Command::Copy {
-                from: key,
-                to: other,
-                replace: true,
-            },
-            18 => Command::Revoke { key },
-            19 => Command::PfAdd {
-                key,
-                elements: vec![name],
-            },
-            20 => Command::SPop { key, count: None },
-            21 => Command::HIncrByFloat {
-                key,
-                field: name,
-                by: b"0.1".to_vec(),
-            },
-            22 | 23 => Command::Expire {
-                key,
-                when,
-                flags: ExpireFlags::default(),
-            },
-            24 => Command::Persist { key },
-            _ => Command::Set {
-                key,
-                value: name,
-                expiry: SetExpiry::Expires(when),
-                condition: Condition::Always,
-                get: false,
-            },
-        }
     }
 
     pub(crate) fn collect_answers(&mut self) {

@@ -7,6 +7,7 @@
 
 use cartograph_crdt::{Incarnation, ReplicaId};
 use cartograph_replica::exchange::Direction;
+use cartograph_replica::message::Hello;
 use cartograph_replica::{Claim, HeadField};
 
 use super::flight::{Draft, InFlight, Work};
@@ -212,6 +213,23 @@ impl Shard {
         }
     }
 
+    /// A peer that knows a later life of ours takes the present one for over, and closes our streams for ever: the store
+    /// was rolled back behind that life's beginning, and the clock has gone back, too. A still later life begins.
+    pub(super) fn outlive(&mut self, hello: &Hello, out: &mut Vec<Output>) {
+        let ours = self.config.region;
+        let lives = hello.report.others.iter().map(|known| known.replica);
+        let latest = lives
+            .filter(|life| life.region == ours)
+            .map(|life| life.incarnation)
+            .max();
+        self.latest_heard = self.latest_heard.max(latest);
+        if self.standing == Standing::Owner && self.latest_heard > Some(self.me.incarnation) {
+            self.renew = true;
+            self.standing = Standing::Unclaimed;
+            out.push(Output::Claim);
+        }
+    }
+
     fn begin_life(
         &mut self,
         claim: &Claim,
@@ -229,7 +247,9 @@ impl Shard {
             .filter(|r| r.region == ours)
             .map(|r| r.incarnation)
             .max();
-        let last = known.max((self.me.incarnation != Incarnation(0)).then_some(self.me.incarnation));
+        let last = known
+            .max((self.me.incarnation != Incarnation(0)).then_some(self.me.incarnation))
+            .max(self.latest_heard);
         let reason = match (self.fresh, self.renew, rolled_back, first) {
             (true, ..) => "the store is empty",
             (_, true, ..) => "entries of the live incarnation came from elsewhere",

@@ -349,6 +349,7 @@ impl Shard {
             if expired && !retried.contains(&key) {
                 again.insert(key);
             } else {
+                self.upkeep.repair_first.insert(key.clone());
                 damaged.push(key);
             }
         }

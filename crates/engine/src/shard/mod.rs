@@ -198,6 +198,8 @@ pub struct Shard {
     renew: bool,
     /// Another owner has been met since the last claim.
     usurped: bool,
+    /// The latest life of ours that a peer knows of.
+    latest_heard: Option<Incarnation>,
     /// No write before then (monotonic), unless the own lost entries are back.
     recovering_until_ms: Option<u64>,
     recovery: Recovery,
@@ -253,6 +255,7 @@ impl Shard {
             fence: Fence::default(),
             renew: false,
             usurped: false,
+            latest_heard: None,
             recovering_until_ms: None,
             recovery: Recovery::default(),
             dirty: false,
@@ -306,10 +309,12 @@ impl Shard {
             Input::Connected { peer, welcome } => {
                 self.exchange.connected(peer, &welcome, now.wall_ms);
                 self.heard(&welcome.hello);
+                self.outlive(&welcome.hello, out);
             }
             Input::Accepted { peer, hello } => {
                 self.exchange.accepted(peer, &hello, now.wall_ms);
                 self.heard(&hello);
+                self.outlive(&hello, out);
             }
             Input::Disconnected { peer, direction } => {
                 let events = self.exchange.disconnected(peer, direction);
@@ -345,6 +350,7 @@ impl Shard {
             && self.now.monotonic_ms >= self.paused_until_ms
             && self.in_flight.len() < self.slots()
         {
+            self.rows.begin_round();
             // The kinds of work take turns, so that none starves; upkeep comes before either, being rare and short.
             self.turn = self.turn.wrapping_add(1);
             // After a refusal they all take turns: what the store refuses must not stand in the way of what frees
@@ -355,16 +361,17 @@ impl Shard {
                 1 if self.upkeep.refused_last => self.begin_remote(out),
                 _ => false,
             };
-            began = began
-                || self.begin_task(out)
-                || self.begin_system(out)
-                || self.begin_in_turn(turn.is_multiple_of(2), out);
+            began = began || self.begin_task(out);
+            if !began && self.upkeep.repairs_first(&self.rows.damaged) {
+                break;
+            }
+            began = began || self.begin_system(out) || self.begin_in_turn(turn.is_multiple_of(2), out);
             if !began {
                 break;
             }
         }
-        let loading = &self.rows;
-        self.cache.evict(self.done.batch, |key| loading.is_loading(key));
+        let rows = &self.rows;
+        self.cache.evict(self.done.batch, |key| rows.is_needed(key));
         self.poll_exchange(out);
     }
 

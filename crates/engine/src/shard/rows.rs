@@ -27,6 +27,9 @@ pub(super) struct Rows {
     next: u64,
     pub(super) under_way: BTreeMap<LoadId, Purpose>,
     loading: BTreeSet<Key>,
+    /// Rows that what waits has asked for in this round, loaded or not: were they let go of because together they are
+    /// more than the cache should hold, whoever needs them all would load them in turn for ever.
+    wanted: BTreeSet<Key>,
     /// Rows whose metadata cannot be read, and why. Forgotten when loaded again.
     pub(super) damaged: BTreeMap<Key, String>,
     /// The store failed a load: none before then (monotonic milliseconds).
@@ -40,8 +43,21 @@ const PAUSE_MS: u64 = 50;
 const DAMAGED_MAX: usize = 1_024;
 
 impl Rows {
-    pub(super) fn is_loading(&self, key: &[u8]) -> bool {
-        self.loading.contains(key)
+    /// Is the row on its way, or wanted by what waits for others?
+    pub(super) fn is_needed(&self, key: &[u8]) -> bool {
+        self.loading.contains(key) || self.wanted.contains(key)
+    }
+
+    /// A round begins: what is still wanted will be asked for again.
+    pub(super) fn begin_round(&mut self) {
+        self.wanted.clear();
+    }
+
+    /// Something that waits needs the row.
+    pub(super) fn keep(&mut self, key: &[u8]) {
+        if !self.wanted.contains(key) {
+            self.wanted.insert(key.to_vec());
+        }
     }
 
     /// Forgets all loads of rows: what they bring may be from before a commit that failed.
@@ -64,6 +80,7 @@ impl Shard {
     /// Has what is wanted of a row in memory, or asks for it.
     pub(super) fn want(&mut self, want: Want, out: &mut Vec<Output>) {
         let Want { key, elements, all } = want;
+        self.rows.keep(&key);
         if self.rows.loading.contains(&key) || self.now.monotonic_ms < self.rows.paused_until_ms {
             return;
         }

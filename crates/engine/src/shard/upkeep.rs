@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cartograph_crdt::{RETIRED, RegionId, ReplicaId, VersionVector};
+use cartograph_crdt::{ElementId, RETIRED, RegionId, ReplicaId, VersionVector};
 use cartograph_replica::exchange::SnapshotId;
 use cartograph_replica::message::WireRow;
 use cartograph_replica::{BatchId, GarbageItem, HeadField, Key, Load, Loaded, LogAppend};
@@ -120,10 +120,20 @@ pub(super) struct Upkeep {
     pub(super) members_changed: bool,
     /// Keys whose view was not as expected the last time, and may have expired.
     pub(super) mismatched: Keys,
+    /// Keys whose view must be written anew before anything else is done: what waits would meet the same view, fail
+    /// again, and with it forget the row that the repair had begun to load.
+    pub(super) repair_first: Keys,
     /// The store's last refusal, for status.
     pub(super) refusal: Option<String>,
     /// Was the last commit refused?
     pub(super) refused_last: bool,
+}
+
+impl Upkeep {
+    /// Must a view be written anew first? Not one whose row cannot be read.
+    pub(super) fn repairs_first(&self, damaged: &BTreeMap<Key, String>) -> bool {
+        self.repair_first.iter().any(|key| !damaged.contains_key(key))
+    }
 }
 
 impl Shard {
@@ -216,6 +226,9 @@ impl Shard {
 
     /// Begins the first task that need not wait. Tells whether something began.
     pub(super) fn begin_task(&mut self, out: &mut Vec<Output>) -> bool {
+        if self.upkeep.repairs_first(&self.rows.damaged) {
+            return self.begin_first_repair(out);
+        }
         for _ in 0..self.tasks.len() {
             let Some(task) = self.tasks.pop_front() else { break };
             let began = match task {
@@ -234,6 +247,23 @@ impl Shard {
                 Task::Clock => self.begin_clock(out),
             };
             if began {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Begins one of the repairs that come before anything else, if its row is there.
+    fn begin_first_repair(&mut self, out: &mut Vec<Output>) -> bool {
+        let keys: Vec<Key> = self.upkeep.repair_first.iter().cloned().collect();
+        for key in keys {
+            let is_it = |task: &Task| matches!(task, Task::Repair { key: k, .. } if *k == key);
+            let Some(at) = self.tasks.iter().position(is_it) else {
+                self.upkeep.repair_first.remove(&key);
+                continue;
+            };
+            self.tasks.remove(at);
+            if self.begin_repair(key, true, out) {
                 return true;
             }
         }
@@ -331,6 +361,7 @@ impl Shard {
             self.tasks.push_back(Task::Repair { key, counted });
             return false;
         }
+        self.upkeep.repair_first.remove(&key);
         let now_ms = self.expiry_now();
         let mut draft = Draft::new(&self.next, now_ms);
         if let Some(row) = self.cache.row(&key) {
@@ -376,11 +407,18 @@ impl Shard {
     }
 
     fn has_header(&mut self, key: &Key, out: &mut Vec<Output>) -> bool {
+        self.rows.keep(key);
         if self.cache.row(key).is_some() {
             return true;
         }
         self.want(Want::header(key), out);
         false
+    }
+
+    fn has_elements(&mut self, key: &Key, elements: &[ElementId]) -> bool {
+        self.rows.keep(key);
+        let row = self.cache.row(key);
+        row.is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)))
     }
 
     fn begin_purge(&mut self, keys: Vec<Key>, out: &mut Vec<Output>) -> bool {
@@ -425,10 +463,7 @@ impl Shard {
         let mut loaded = true;
         for item in &items {
             let elements: Vec<_> = item.element.iter().cloned().collect();
-            let has = self
-                .cache
-                .row(&item.key)
-                .is_some_and(|row| elements.iter().all(|id| row.has_loaded(id)));
+            let has = self.has_elements(&item.key, &elements);
             if !has {
                 loaded = false;
                 self.want(Want::elements(&item.key, elements), out);

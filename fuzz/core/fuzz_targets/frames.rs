@@ -1,0 +1,4 @@
+//! See `cartograph_sim::feed::frames`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cartograph_sim::feed::frames(data));
