@@ -23,6 +23,9 @@ pub(crate) fn init(log: &Log) {
     let builder = fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // SUBTLE: what cannot be written must not be told on standard error either: that fails for the same reason (a full
+        // disk), and `eprintln!` panics then, in the middle of whatever task had something to log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let set = match log.format {
         LogFormat::Text => builder.try_init(),

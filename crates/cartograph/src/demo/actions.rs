@@ -201,8 +201,27 @@ impl Demo {
     /// # Errors
     /// It is paused, cannot be started, ends, or does not serve in time.
     pub(crate) async fn start_node(&self, region: &Region) -> Result<Note> {
+        let Some(process) = self.spawn_node(region).await? else {
+            return Ok(Some("the node was already running".to_owned()));
+        };
+        if region.ports.redis.is_some() && region.redis.alive().is_none() {
+            return Ok(Some(
+                "the node was started, and will serve when its store runs".to_owned(),
+            ));
+        }
+        self.wait_until_ready(region, &process).await?;
+        Ok(None)
+    }
+
+    /// Starts a region's node where it does not run, and waits for nothing; the caller holds `acting`.
+    ///
+    /// Returns the process that was started; nothing where one was running.
+    ///
+    /// # Errors
+    /// It is paused, or cannot be started.
+    pub(crate) async fn spawn_node(&self, region: &Region) -> Result<Option<Process>> {
         match region.node.phase() {
-            Phase::Running => return Ok(Some("the node was already running".to_owned())),
+            Phase::Running => return Ok(None),
             Phase::Paused => {
                 return Err(Error::conflict(format!(
                     "{}'s node is paused; use POST /api/regions/{}/resume, or kill it first",
@@ -214,22 +233,18 @@ impl Demo {
         let (file, first_args) = self.node_program.clone();
         let mut args = first_args;
         args.push(region.config_file().into_os_string());
+        let (file, args) = region.place.command(file, args);
         let program = Program {
             what: format!("{}'s node", region.name),
             file,
             args,
+            env: region.place.node_env.clone(),
             dir: region.dir.clone(),
             log: region.dir.join("node.log"),
         };
         let process = self.launch(&program).await?;
         region.node.set(process.clone());
-        if region.ports.redis.is_some() && region.redis.alive().is_none() {
-            return Ok(Some(
-                "the node was started, and will serve when its store runs".to_owned(),
-            ));
-        }
-        self.wait_until_ready(region, &process).await?;
-        Ok(None)
+        Ok(Some(process))
     }
 
     /// Starts a region's private Redis, where it has one that does not run, and waits until it has loaded its data.
@@ -243,17 +258,20 @@ impl Demo {
         if region.redis.alive().is_some() {
             return Ok(());
         }
+        let address = region.place.at(port);
+        let (file, args) = region.place.command(program.clone(), redis::arguments(address));
         let program = Program {
             what: format!("{}'s Redis", region.name),
-            file: program.clone(),
-            args: redis::arguments(port),
+            file,
+            args,
+            env: Vec::new(),
             dir: region.store_dir(),
             log: region.dir.join("redis.log"),
         };
         let process = self.launch(&program).await?;
         region.redis.set(process.clone());
         let deadline = clock::now() + REDIS_TIMEOUT;
-        while !redis::answers(port).await {
+        while !redis::answers(address).await {
             if !process.is_alive() {
                 return Err(process.early_end());
             }

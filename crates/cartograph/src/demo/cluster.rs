@@ -1,5 +1,6 @@
 //! The running demo: its regions, the links between them, and how both come to be.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -22,6 +23,7 @@ use super::http::{Http, percent_encode};
 use super::links::{Link, Links};
 use super::node_config::{NodeConfig, Peer};
 use super::page::Page;
+use super::place::Place;
 use super::ports::{self, Ports, REGIONS_MAX};
 use super::process::Launcher;
 use super::proxy::Proxy;
@@ -44,6 +46,8 @@ pub(crate) struct Demo {
     pub(crate) store: StoreChoice,
     /// The program that runs a node, with its first arguments; the settings file follows.
     pub(crate) node_program: (PathBuf, Vec<OsString>),
+    /// Where regions run that do not run on the loopback address, by id.
+    pub(crate) places: BTreeMap<u16, Place>,
     /// Where everything is kept.
     pub(crate) data: DataDir,
     /// Starts processes.
@@ -68,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) base: u16,
     pub(crate) store: StoreChoice,
     pub(crate) node_program: (PathBuf, Vec<OsString>),
+    pub(crate) places: BTreeMap<u16, Place>,
     pub(crate) data: DataDir,
     pub(crate) launcher: Launcher,
     pub(crate) console: Arc<Console>,
@@ -80,6 +85,7 @@ impl Demo {
             base: parts.base,
             store: parts.store,
             node_program: parts.node_program,
+            places: parts.places,
             data: parts.data,
             launcher: parts.launcher,
             http: Http::new(),
@@ -236,7 +242,9 @@ impl Demo {
 
     /// Makes a region, its directory, and its links with all others.
     fn make_region(&self, name: &str, id: u16) -> Result<Arc<Region>> {
-        let region = Arc::new(Region::new(name, id, self.ports(id), self.data.path().join(name)));
+        let place = self.places.get(&id).cloned().unwrap_or_default();
+        let dir = self.data.path().join(name);
+        let region = Arc::new(Region::new(name, id, place, self.ports(id), dir));
         fs::create_dir_all(region.store_dir())
             .map_err(|error| Error::io(format!("cannot make {}", region.store_dir().display()), &error))?;
         for other in self.regions() {
@@ -292,7 +300,8 @@ impl Demo {
                 .filter(|other| other.id != region.id)
                 .map(|other| self.peer(region, other));
             let peers = peers.collect::<Result<Vec<Peer>>>()?;
-            let config = NodeConfig::new(&region.name, region.id, region.ports, &region.store_dir(), peers);
+            let who = (region.name.as_str(), region.id);
+            let config = NodeConfig::new(who, &region.place, region.ports, &region.store_dir(), peers);
             let text = config
                 .to_toml()
                 .map_err(|error| Error::failed(format!("cannot write settings: {error}")))?;
@@ -315,9 +324,14 @@ impl Demo {
             .map_err(|error| Error::io("cannot write demo.json", &error))
     }
 
-    /// How `region`'s node reaches `other`'s: through the proxy of that direction.
+    /// How `region`'s node reaches `other`'s: through the proxy of that direction, or directly where it runs elsewhere.
     fn peer(&self, region: &Region, other: &Region) -> Result<Peer> {
-        let address = format!("http://{}", self.links.get(&region.name, &other.name)?.address);
+        let address = if other.place.is_local() {
+            self.links.get(&region.name, &other.name)?.address
+        } else {
+            other.place.at(other.ports.peer)
+        };
+        let address = format!("http://{address}");
         Ok(Peer {
             region: other.name.clone(),
             id: other.id,

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
+/// Lines that are remembered where nothing is printed.
+const KEPT_MAX: usize = 10_000;
+
 /// Standard output, shared by everything that has something to say.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -15,7 +18,7 @@ pub(crate) struct Console {
 struct State {
     /// The table's lines as they stand on the screen.
     table: String,
-    /// In tests: what was said.
+    /// What was said, where nothing is printed.
     kept: Option<Vec<String>>,
 }
 
@@ -28,8 +31,7 @@ impl Console {
         }
     }
 
-    /// One that only remembers its lines.
-    #[cfg(test)]
+    /// One that only remembers its lines, up to [`KEPT_MAX`] of them.
     pub(crate) fn kept() -> Self {
         let state = State {
             table: String::new(),
@@ -41,10 +43,10 @@ impl Console {
         }
     }
 
-    /// What was said so far.
-    #[cfg(test)]
+    /// What was said so far, where it is kept.
     pub(crate) fn said(&self) -> Vec<String> {
-        self.state.lock().unwrap().kept.clone().unwrap_or_default()
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.kept.clone().unwrap_or_default()
     }
 
     /// Whether people are watching.
@@ -56,7 +58,9 @@ impl Console {
     pub(crate) fn say(&self, line: impl AsRef<str>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = &mut state.kept {
-            kept.push(line.as_ref().to_owned());
+            if kept.len() < KEPT_MAX {
+                kept.push(line.as_ref().to_owned());
+            }
             return;
         }
         let mut out = erase(&state.table);

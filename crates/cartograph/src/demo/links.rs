@@ -79,10 +79,14 @@ pub(crate) struct LinkView {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkPatch {
-    up: Option<bool>,
-    latency_ms: Option<u64>,
-    jitter_ms: Option<u64>,
-    loss: Option<f64>,
+    /// Whether anything passes at all.
+    pub(crate) up: Option<bool>,
+    /// One-way delay.
+    pub(crate) latency_ms: Option<u64>,
+    /// How far the delay strays.
+    pub(crate) jitter_ms: Option<u64>,
+    /// The chance that a piece has to be sent again.
+    pub(crate) loss: Option<f64>,
 }
 
 impl LinkPatch {

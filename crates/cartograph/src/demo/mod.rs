@@ -14,27 +14,28 @@
 //!
 //! Everything that is started dies with the demo, killed or not (`child`, `process`).
 
-mod actions;
+pub(crate) mod actions;
 mod api;
 mod child;
 mod clock;
-mod cluster;
-mod console;
-mod converged;
-mod data;
+pub(crate) mod cluster;
+pub(crate) mod console;
+pub(crate) mod converged;
+pub(crate) mod data;
 mod error;
 mod gcp;
 mod guard;
-mod http;
-mod links;
+pub(crate) mod http;
+pub(crate) mod links;
 mod monitor;
 mod node_config;
 mod page;
-mod ports;
-mod process;
+pub(crate) mod place;
+pub(crate) mod ports;
+pub(crate) mod process;
 mod proxy;
 pub(crate) mod redis;
-mod region;
+pub(crate) mod region;
 #[cfg(test)]
 mod tests;
 
@@ -147,18 +148,13 @@ async fn prepare(
     for line in said {
         console.say(line);
     }
-    let own_program = own_program()?;
-    let wrapper = (own_program.clone(), vec![OsString::from("demo-child")]);
-    let launcher = Launcher::new(Some(wrapper), Arc::clone(console))?;
-    let node_program = (
-        own_program,
-        vec![OsString::from("node"), OsString::from("--config")],
-    );
+    let (launcher, node_program) = programs(console)?;
     let base = args.base_port;
     let demo = Demo::new(Parts {
         base,
         store,
         node_program,
+        places: std::collections::BTreeMap::new(),
         data,
         launcher,
         console: Arc::clone(console),
@@ -217,6 +213,18 @@ fn regions_of(named: Option<&[String]>, record: Option<&Record>) -> (Vec<Recorde
         }
     }
     (regions, lines)
+}
+
+/// What starts processes that die with this one, and the program that runs a node, with its first arguments.
+///
+/// # Errors
+/// Our own executable cannot be found, or no thread be had.
+pub(crate) fn programs(console: &Arc<Console>) -> anyhow::Result<(Launcher, (PathBuf, Vec<OsString>))> {
+    let own_program = own_program()?;
+    let wrapper = (own_program.clone(), vec![OsString::from("demo-child")]);
+    let launcher = Launcher::new(Some(wrapper), Arc::clone(console))?;
+    let first_args = vec![OsString::from("node"), OsString::from("--config")];
+    Ok((launcher, (own_program, first_args)))
 }
 
 /// Our own executable, so that nodes are of the same build.

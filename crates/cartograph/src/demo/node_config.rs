@@ -1,14 +1,18 @@
 //! The settings file that the demo writes for each node (`cartograph node --config FILE`).
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::ports::{Ports, loopback};
+use super::place::Place;
+use super::ports::Ports;
 
 /// A region's node as its settings file describes it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct NodeConfig {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    insecure: bool,
     region: Region,
     cluster: Cluster,
     http: Listen,
@@ -67,9 +71,16 @@ pub(crate) struct Peer {
 
 impl NodeConfig {
     /// The settings of region `name`; `store_dir` is where an embedded store keeps its data.
-    pub(crate) fn new(name: &str, id: u16, ports: Ports, store_dir: &Path, peers: Vec<Peer>) -> Self {
+    pub(crate) fn new(
+        (name, id): (&str, u16),
+        place: &Place,
+        ports: Ports,
+        store_dir: &Path,
+        peers: Vec<Peer>,
+    ) -> Self {
+        let at = |port| -> SocketAddr { place.at(port) };
         let listen = |port| Listen {
-            listen: loopback(port).to_string(),
+            listen: at(port).to_string(),
         };
         let store = Store {
             kind: if ports.redis.is_some() {
@@ -77,13 +88,14 @@ impl NodeConfig {
             } else {
                 "embedded"
             },
-            url: ports.redis.map(|port| format!("redis://{}", loopback(port))),
+            url: ports.redis.map(|port| format!("redis://{}", at(port))),
             path: ports.redis.is_none().then(|| store_dir.display().to_string()),
             durability: "disk",
             appendfsync_always: true,
             allow_flush: true,
         };
         Self {
+            insecure: !place.is_local(),
             region: Region {
                 name: name.to_owned(),
                 id,
@@ -123,9 +135,15 @@ mod tests {
     #[test]
     fn a_redis_node_has_the_keys_that_nodes_read() {
         let ports = Ports::of(7100, 1, true);
-        let text = NodeConfig::new("us-central1", 1, ports, Path::new("/x/redis"), peers())
-            .to_toml()
-            .unwrap();
+        let text = NodeConfig::new(
+            ("us-central1", 1),
+            &Place::default(),
+            ports,
+            Path::new("/x/redis"),
+            peers(),
+        )
+        .to_toml()
+        .unwrap();
         let expected: toml::Table = r#"
             [region]
             name = "us-central1"
@@ -161,9 +179,15 @@ mod tests {
     #[test]
     fn an_embedded_node_has_a_path_and_no_url() {
         let ports = Ports::of(7100, 1, false);
-        let text = NodeConfig::new("us-central1", 1, ports, Path::new("/x/store"), Vec::new())
-            .to_toml()
-            .unwrap();
+        let text = NodeConfig::new(
+            ("us-central1", 1),
+            &Place::default(),
+            ports,
+            Path::new("/x/store"),
+            Vec::new(),
+        )
+        .to_toml()
+        .unwrap();
         let table: toml::Table = text.parse().unwrap();
         let expected: toml::Table =
             "kind = 'embedded'\npath = '/x/store'\ndurability = 'disk'\nappendfsync_always = true\nallow_flush = true"

@@ -34,6 +34,8 @@ pub(crate) struct Program {
     pub(crate) file: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
+    /// Added to its environment.
+    pub(crate) env: Vec<(OsString, OsString)>,
     /// Where it runs.
     pub(crate) dir: PathBuf,
     /// Where its output goes, at the end of what is there.
@@ -321,6 +323,7 @@ impl Launcher {
                 command.env_remove(name);
             }
         }
+        command.envs(program.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 }

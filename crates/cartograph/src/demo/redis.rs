@@ -1,6 +1,7 @@
 //! The private Redis of a region: finding a program that will do, its arguments, and asking whether it serves.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,8 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
-
-use super::ports::loopback;
 
 /// Programs that will do, in the order in which they are looked for.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -153,16 +152,20 @@ fn parse_version(line: &str) -> Option<(String, (u32, u32))> {
     Some((version.to_owned(), (major, minor)))
 }
 
-/// The arguments of a private Redis: loopback, every write on disk before its reply, nothing ever evicted.
+/// The arguments of a private Redis: every write on disk before its reply, nothing ever evicted.
 ///
 /// Its data is in the directory where it runs.
-pub(crate) fn arguments(port: u16) -> Vec<OsString> {
-    let port = port.to_string();
+pub(crate) fn arguments(address: SocketAddr) -> Vec<OsString> {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    // Beyond the loopback address Redis takes no strangers without a password, unless told that the network is private.
+    let protected = if address.ip().is_loopback() { "yes" } else { "no" };
     [
         "--port",
         &port,
         "--bind",
-        "127.0.0.1",
+        &host,
+        "--protected-mode",
+        protected,
         "--daemonize",
         "no",
         "--save",
@@ -181,10 +184,10 @@ pub(crate) fn arguments(port: u16) -> Vec<OsString> {
     .collect()
 }
 
-/// Whether a Redis on this loopback port answers PING with PONG; one that is still loading does not.
-pub(crate) async fn answers(port: u16) -> bool {
+/// Whether a Redis at this address answers PING with PONG; one that is still loading does not.
+pub(crate) async fn answers(address: SocketAddr) -> bool {
     let ask = async {
-        let mut stream = TcpStream::connect(loopback(port)).await.ok()?;
+        let mut stream = TcpStream::connect(address).await.ok()?;
         stream.write_all(b"PING\r\n").await.ok()?;
         let mut reply = [0_u8; 7];
         let _ = stream.read_exact(&mut reply).await.ok()?;

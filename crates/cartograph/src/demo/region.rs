@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::{Error, Result};
 use super::gcp;
+use super::place::Place;
 use super::ports::Ports;
 use super::process::{Phase, Process};
 use super::redis::StoreChoice;
@@ -21,6 +22,8 @@ pub(crate) struct Region {
     pub(crate) name: String,
     /// Its id: 1, 2, 3 ... in the order given or added.
     pub(crate) id: u16,
+    /// Where its processes run.
+    pub(crate) place: Place,
     /// Its ports.
     pub(crate) ports: Ports,
     /// Its directory below the data directory.
@@ -65,10 +68,11 @@ impl Service {
 
 impl Region {
     /// A region whose processes are not started yet.
-    pub(crate) fn new(name: &str, id: u16, ports: Ports, dir: PathBuf) -> Self {
+    pub(crate) fn new(name: &str, id: u16, place: Place, ports: Ports, dir: PathBuf) -> Self {
         Self {
             name: name.to_owned(),
             id,
+            place,
             ports,
             dir,
             acting: tokio::sync::Mutex::default(),
@@ -96,9 +100,9 @@ impl Region {
         self.dir.join("node.toml")
     }
 
-    /// `http://127.0.0.1:port` of the node's HTTP API.
+    /// `http://host:port` of the node's HTTP API.
     pub(crate) fn http(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports.http)
+        format!("http://{}", self.place.at(self.ports.http))
     }
 
     /// As the API shows it.

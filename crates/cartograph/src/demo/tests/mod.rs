@@ -68,6 +68,7 @@ impl Fixture {
             base: free_base(),
             store,
             node_program: again("demo::tests::stand_ins::node"),
+            places: BTreeMap::new(),
             data: DataDir::open(None).unwrap(),
             launcher: Launcher::new(
                 Some(again("demo::tests::stand_ins::wrapper")),

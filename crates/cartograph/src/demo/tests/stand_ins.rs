@@ -108,6 +108,7 @@ fn demo() {
         let console = Arc::new(Console::kept());
         let launcher = Launcher::new(Some(again("demo::tests::stand_ins::wrapper")), console).unwrap();
         let program = process::Program {
+            env: Vec::new(),
             what: "the child".to_owned(),
             file: PathBuf::from("sleep"),
             args: vec![OsString::from("300")],
