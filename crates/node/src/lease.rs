@@ -95,6 +95,8 @@ impl State {
         while !self.held.load(Ordering::SeqCst) {
             match self.ask().await? {
                 Lease::Held => {
+                    // Whoever has it after us is news.
+                    *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     if !self.held.swap(true, Ordering::SeqCst) {
                         tracing::info!("this node owns the region's store from now on");
                         tokio::spawn(Arc::clone(self).renew());
@@ -152,7 +154,9 @@ impl State {
     fn standby(&self) -> Error {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         Error::Standby {
-            owner: told.as_ref().map_or_else(String::new, |o| o.address.clone()),
+            owner: told
+                .as_ref()
+                .map_or_else(|| "another address".to_owned(), |o| o.address.clone()),
         }
     }
 
@@ -164,7 +168,13 @@ impl State {
 impl Store for Leased {
     fn claim(&self, shard: ShardId) -> BoxFuture<'_, Result<Claim, Error>> {
         Box::pin(async move {
-            self.state.acquire().await?;
+            if let Err(error) = self.state.acquire().await {
+                if !error.is_retryable() {
+                    // What cannot be used for good, the claim says best.
+                    self.state.store.claim(shard).await?;
+                }
+                return Err(error);
+            }
             self.state.shards().insert(shard);
             self.state.store.claim(shard).await
         })

@@ -45,7 +45,7 @@ fn a_greeting_of_another_cluster_release_or_twin_is_refused_in_words() {
         let bytes = refusal.to_bytes().unwrap();
         assert_eq!(Refusal::from_bytes(&bytes).unwrap(), refusal);
     };
-    refused(&|h| h.protocol = 2, "speaks protocol 2, this region 1");
+    refused(&|h| h.protocol = 1, "speaks protocol 1, this region 2");
     refused(
         &|h| h.cluster = "x".to_owned(),
         "cluster \"x\", this region to \"shop\"",
