@@ -7,6 +7,7 @@
 mod api;
 mod bench;
 mod cart;
+mod chaos;
 mod client;
 mod clock;
 mod converge;
@@ -16,6 +17,7 @@ mod exit;
 mod explain;
 mod interrupt;
 mod load;
+mod maelstrom;
 mod node;
 mod status;
 mod term;
@@ -43,7 +45,8 @@ and then, with the demo running:
   cartograph status                        how the regions are, and whether they agree
   cartograph cart add 42 OLJCESPC7Z 2      put something into a cart
   cartograph cart explain 42               why a cart is what it is
-  cartograph load                          shoppers in every region, checked to the unit";
+  cartograph load                          shoppers in every region, checked to the unit
+  cartograph chaos                         break a cluster of its own in every way, and judge it";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -78,6 +81,9 @@ enum Command {
     DemoChild(demo::ChildArgs),
     Load(load::Args),
     Bench(bench::Args),
+    Chaos(chaos::Args),
+    #[command(hide = true)]
+    Maelstrom(maelstrom::Args),
     Status(status::Args),
     Cart(cart::Args),
     /// Print a completion script for a shell
@@ -122,6 +128,8 @@ fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
         // Load ends gracefully by itself; the others may just be dropped.
         Command::Load(args) => block_on(load::run(args, Arc::clone(term))),
         Command::Bench(args) => block_on(until_interrupted(bench::run(args, Arc::clone(term)))),
+        Command::Chaos(args) => block_on(chaos::run(args, Arc::clone(term))),
+        Command::Maelstrom(args) => maelstrom::run(&args),
         Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
         Command::Cart(args) => block_on(until_interrupted(cart::run(args, term))),
         Command::Completions { shell } => completions(shell, term),

@@ -12,6 +12,7 @@
     reason = "tests: helpers stand outside #[test] functions, where clippy.toml does not let them off"
 )]
 
+mod chaos;
 mod command_table;
 mod commands;
 mod demo;

@@ -29,7 +29,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "sim",
         &["crdt", "resp", "replica", "engine", "commerce", "proto", "store"],
     ),
-    ("cartograph", &["node", "resp"]),
+    (
+        "cartograph",
+        &["crdt", "resp", "replica", "engine", "proto", "store", "node"],
+    ),
     (
         "tests",
         &["crdt", "resp", "replica", "engine", "store", "proto", "node"],
@@ -48,7 +51,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("protox", &["proto"]),
     ("redb", &["store"]),
     ("redis", &["store"]),
-    ("tonic*", &["proto", "node", "tests", "xtask"]),
+    ("tonic*", &["proto", "node", "cartograph", "tests", "xtask"]),
 ];
 
 /// IO, tasks, clocks and entropy: none of it may reach a pure crate, directly or through another crate.

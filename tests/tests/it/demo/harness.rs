@@ -83,7 +83,7 @@ pub(crate) struct Region {
 }
 
 /// Ports that no other test process has, for as long as the file lives.
-fn slot(refused: &[u16]) -> (u16, File) {
+pub(crate) fn slot(refused: &[u16]) -> (u16, File) {
     let bases = (0..BASES).map(|n| (n + u16::try_from(std::process::id() % 40).unwrap()) % BASES);
     for base in bases.map(|n| BASE_FIRST + n * BASE_STEP) {
         if refused.contains(&base) {
