@@ -1,4 +1,4 @@
-//! The control API on the base port: links, regions, heal, converged, and a plain page that points at them.
+//! The control API on the base port: links, regions, heal, converged.
 //!
 //! | request | answer |
 //! |---|---|
@@ -11,6 +11,8 @@
 //! | `POST /api/heal` | all links as they began, paused nodes resumed; what was killed stays so and is in `down` |
 //! | `GET /api/converged`, with `?deep=1` | whether all regions hold the same, and where they do not |
 //!
+//! The page, and what it needs besides, are in `page`.
+//!
 //! Errors are `{"error":{"code","message"}}` with a fitting status; after a 4xx nothing has changed.
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Deserialize;
@@ -45,7 +47,6 @@ type Shared = State<Arc<Demo>>;
 /// All routes, guarded. `port` is the one that clients see.
 pub(crate) fn router(demo: Arc<Demo>, port: u16) -> Router {
     Router::new()
-        .route("/", get(index))
         .route("/api/links", get(list_links))
         .route("/api/links/{from}/{to}", get(show_link).put(change_link))
         .route("/api/regions", get(list_regions).post(add_region))
@@ -54,6 +55,7 @@ pub(crate) fn router(demo: Arc<Demo>, port: u16) -> Router {
         .route("/api/regions/{name}/store/{action}", post(act_on_store))
         .route("/api/heal", post(heal))
         .route("/api/converged", get(is_converged))
+        .merge(page::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -62,7 +64,7 @@ pub(crate) fn router(demo: Arc<Demo>, port: u16) -> Router {
 }
 
 /// The names in a path; one that is no UTF-8 is refused as everything else is, in JSON.
-struct Named<T>(T);
+pub(super) struct Named<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
     type Rejection = Error;
@@ -76,7 +78,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 }
 
 /// A body, whole; what is too long for one is refused in JSON, too.
-struct Whole(Bytes);
+pub(super) struct Whole(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = Error;
@@ -90,10 +92,6 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
             Err(error) => Err(Error::bad_request(error.body_text())),
         }
     }
-}
-
-async fn index(State(demo): Shared) -> Html<String> {
-    Html(page::index(&demo))
 }
 
 async fn list_links(State(demo): Shared) -> Json<Vec<LinkView>> {
@@ -114,6 +112,7 @@ async fn change_link(
 ) -> Result<Json<LinkView>> {
     let link = demo.links.get(&from, &to)?;
     link.change(LinkPatch::parse(&body)?);
+    demo.page.record.fault("link", json!(link.view()));
     demo.console
         .say(link.fault().unwrap_or_else(|| format!("{from} → {to}: healthy")));
     Ok(Json(link.view()))
@@ -147,6 +146,7 @@ async fn add_region(State(demo): Shared, Whole(body): Whole) -> Result<Response>
     // In a task of its own: a client that hangs up must not leave a region half added.
     let adding = Arc::clone(&demo);
     let added = finish(async move { adding.add_region(&new.name).await }).await?;
+    demo.page.record.fault("add", json!({"region": added.name}));
     Ok((StatusCode::CREATED, Json(added.view(&demo.store))).into_response())
 }
 
@@ -157,6 +157,14 @@ async fn act_on_node(
     let region = demo.region(&name)?;
     let chosen = choose(&action, &NodeAction::ALL)?;
     let (acting, on) = (Arc::clone(&demo), Arc::clone(&region));
+    let subject = json!({"region": name});
+    let what = match chosen {
+        NodeAction::Kill => "node kill",
+        NodeAction::Start => "node start",
+        NodeAction::Pause => "node pause",
+        NodeAction::Resume => "node resume",
+    };
+    demo.page.record.fault(what, subject);
     let note = finish(async move { acting.act_on_node(&on, chosen).await }).await?;
     demo.console.say(format!("{name}: {action}"));
     Ok(outcome(&demo, &region, note))
@@ -169,6 +177,14 @@ async fn act_on_store(
     let region = demo.region(&name)?;
     let chosen = choose(&action, &StoreAction::ALL)?;
     let (acting, on) = (Arc::clone(&demo), Arc::clone(&region));
+    let what = match chosen {
+        StoreAction::Kill => "store kill",
+        StoreAction::Start => "store start",
+        StoreAction::Wipe => "store wipe",
+        StoreAction::Snapshot => "store snapshot",
+        StoreAction::Rollback => "store rollback",
+    };
+    demo.page.record.fault(what, json!({"region": name}));
     let note = finish(async move { acting.act_on_store(&on, chosen).await }).await?;
     demo.console.say(format!("{name}: store {action}"));
     Ok(outcome(&demo, &region, note))
@@ -177,6 +193,9 @@ async fn act_on_store(
 async fn heal(State(demo): Shared) -> Json<Value> {
     let (resumed, down) = demo.heal();
     demo.console.say("all links are healthy");
+    demo.page
+        .record
+        .fault("heal", json!({"resumed": resumed, "down": down}));
     let links: Vec<LinkView> = demo.links.all().iter().map(|link| link.view()).collect();
     Json(json!({"links": links, "resumed": resumed, "down": down}))
 }
@@ -215,7 +234,8 @@ fn target(region: &Region) -> Target {
 async fn no_such_path() -> Error {
     Error::not_found(
         "there is nothing here; expected /, /api/links, /api/links/{from}/{to}, /api/regions, /api/regions/{name}/{action}, \
-         /api/regions/{name}/store/{action}, /api/heal or /api/converged",
+         /api/regions/{name}/store/{action}, /api/heal, /api/converged, /api/events, /api/record, /api/load, \
+         /api/shop/{region}/carts/{cart} or /plain",
     )
 }
 

@@ -14,12 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::clock;
 use super::console::Console;
 use super::data::{DataDir, Record, RecordedRegion, write_whole};
 use super::error::{Error, Result};
 use super::http::{Http, percent_encode};
 use super::links::{Link, Links};
 use super::node_config::{NodeConfig, Peer};
+use super::page::Page;
 use super::ports::{self, Ports, REGIONS_MAX};
 use super::process::Launcher;
 use super::proxy::Proxy;
@@ -52,6 +54,8 @@ pub(crate) struct Demo {
     pub(crate) console: Arc<Console>,
     /// All directions.
     pub(crate) links: Links,
+    /// What the page is told.
+    pub(crate) page: Page,
     /// Cancelled when the demo stops.
     pub(crate) stop: CancellationToken,
     regions: RwLock<Vec<Arc<Region>>>,
@@ -81,6 +85,7 @@ impl Demo {
             http: Http::new(),
             console: parts.console,
             links: Links::default(),
+            page: Page::new(clock::unix_ms()),
             stop: CancellationToken::new(),
             regions: RwLock::default(),
             adding: tokio::sync::Mutex::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -28,7 +28,56 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// No answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    /// Whether the request may have been received.
+    pub(crate) sent: bool,
+    /// In words.
+    pub(crate) what: String,
+}
+
 impl Http {
+    /// A client that keeps connections, for requests that are to show how fast a node answers.
+    pub(crate) fn pooled() -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(64)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .build_http();
+        Self { client }
+    }
+
+    /// Sends a request as it is, and reads the whole answer.
+    ///
+    /// # Errors
+    /// Nobody answers within `limit`, or the answer is too large.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, Lost> {
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|error| Lost {
+                sent: !error.is_connect(),
+                what: chain(&error),
+            })?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| Lost {
+                sent: true,
+                what: chain(error.as_ref()),
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        timeout(limit, exchange).await.unwrap_or_else(|_| {
+            Err(Lost {
+                sent: true,
+                what: format!("no answer within {} ms", limit.as_millis()),
+            })
+        })
+    }
+
     /// A client that keeps no idle connections: a node that was killed or paused meanwhile must not look alive.
     pub(crate) fn new() -> Self {
         let client = Client::builder(TokioExecutor::new())

@@ -97,6 +97,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (demo, regions, listener) = prepared;
     let serving = tokio::spawn(serve(Arc::clone(&demo), listener));
+    let observing = tokio::spawn(page::run(Arc::clone(&demo)));
     let started = tokio::select! {
         started = demo.start_all(&regions) => started,
         () = interrupts.next() => return Ok(stop(&demo, &mut interrupts).await),
@@ -110,6 +111,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     interrupts.next().await;
     let code = stop(&demo, &mut interrupts).await;
     let _ = watching.await;
+    observing.abort();
     serving.abort();
     Ok(code)
 }

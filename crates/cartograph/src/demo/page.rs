@@ -1,59 +1,65 @@
-//! The page on the base port: what there is, and where. Plain HTML, no script.
+//! The page on the base port: what it is made of, and what it needs beyond the control API.
+//!
+//! The page is a program of its own, in the browser (`page/assets`), that knows only what it is told here. It is told two
+//! kinds of things over one stream of server-sent events (`events`):
+//!
+//! - the *record* (`record`): what happened, each event numbered and kept, bounded: writes made through the page with where
+//!   and how fast they were accepted, when each reached the other regions, how watched carts looked, faults and heals. A page
+//!   that connects gets the whole record first, so that a reload, a second window and a restart of the browser see the same;
+//! - the *state*: how regions and links are now, twice a second (`observe`), never kept.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` and `GET /page/{file}` | the page (`assets`); `GET /plain` is a page without script |
+//! | `GET /api/events?carts=a,b` | server-sent events; the named carts are watched while the stream is open |
+//! | `GET /api/record` | the whole record as JSON |
+//! | `POST /api/shop/{region}/carts/{cart}` | a write through that region's HTTP door, recorded |
+//! | `GET /api/shop/{region}/carts/{cart}/explain` | what that region answers |
+//! | `GET /api/load`, `POST /api/load` `{"region","per_second"}` | real writes and reads at that rate, 0 to end |
+//!
+//! INVARIANT: every number that the page shows about correctness comes from the record and from what the regions answer; the
+//! checker (`assets/proof.js`) and the counterfactual (`assets/lww.js`) are computed from the record alone.
 
-use std::fmt::Write as _;
+mod api;
+mod assets;
+mod events;
+mod load;
+mod metrics;
+mod observe;
+mod plain;
+mod record;
+mod rtt;
+mod shop;
 
-use super::cluster::Demo;
+pub(crate) use self::api::routes;
+pub(crate) use self::observe::run;
 
-/// What to try, in the order in which it makes sense: cut, write, look, heal.
-const EXAMPLES: &str = r#"curl -s PAGE/api/links
-curl -s -X PUT PAGE/api/links/A/B -H 'content-type: application/json' -d '{"up":false}'
-curl -s -X POST HTTP/v1/carts/42/items -H 'content-type: application/json' -d '{"sku":"apple","quantity":2}'
-curl -s PAGE/api/converged
-curl -s -X POST PAGE/api/heal
-curl -s -X POST PAGE/api/regions/B/kill
-curl -s -X POST PAGE/api/regions/B/start"#;
+use self::events::Audience;
+use self::load::Load;
+use self::record::Record;
+use self::rtt::RoundTrips;
+use self::shop::Shop;
 
-/// The page.
-pub(crate) fn index(demo: &Demo) -> String {
-    let mut html = String::from(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Cartograph demo</title>\
-         <meta name=viewport content='width=device-width'>\
-         <style>body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}\
-         table{border-collapse:collapse}td,th{text-align:left;padding:.2rem 1rem .2rem 0}\
-         pre{background:#f4f4f4;color:#222;padding:1rem;overflow-x:auto}</style>\
-         <h1>Cartograph demo</h1><p>",
-    );
-    for path in [
-        "/api/regions",
-        "/api/links",
-        "/api/converged",
-        "/api/converged?deep=1",
-    ] {
-        let _ = write!(html, "<a href=\"{path}\">{path}</a> &nbsp; ");
-    }
-    html.push_str("</p><table><tr><th>region<th>node<th>HTTP<th>gRPC<th>Redis</tr>");
-    let regions = demo.regions();
-    for region in &regions {
-        let (name, http, ports) = (&region.name, region.http(), region.ports);
-        let _ = write!(html, "<tr><td>{name}<td>{}<td>{http}", region.node.phase().word());
-        for path in ["/readyz", "/v1/status", "/metrics"] {
-            let _ = write!(html, " <a href=\"{http}{path}\">{path}</a>");
+/// What the page's parts share.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// What happened.
+    pub(crate) record: Record,
+    audience: Audience,
+    load: Load,
+    round_trips: RoundTrips,
+    shop: Shop,
+}
+
+impl Page {
+    /// Nothing has happened yet. `started_ms` tells this run of the demo from every other.
+    pub(crate) fn new(started_ms: u64) -> Self {
+        Self {
+            record: Record::new(started_ms),
+            audience: Audience::default(),
+            load: Load::default(),
+            round_trips: RoundTrips::default(),
+            shop: Shop::default(),
         }
-        let own = ports
-            .redis
-            .map_or_else(|| "embedded".to_owned(), |port| format!("127.0.0.1:{port}"));
-        let _ = write!(html, "<td>127.0.0.1:{}<td>{own}</tr>", ports.grpc);
     }
-    html.push_str("</table><p>Things to try:</p><pre>");
-    let page = format!("http://localhost:{}", demo.base);
-    let name = |index: usize| regions.get(index).map_or("", |region| region.name.as_str());
-    let http = regions.first().map(|region| region.http()).unwrap_or_default();
-    let examples = EXAMPLES.replace("PAGE", &page).replace("HTTP", &http);
-    html.push_str(
-        &examples
-            .replace("/A/B", &format!("/{}/{}", name(0), name(1)))
-            .replace("/B/", &format!("/{}/", name(1))),
-    );
-    html.push_str("</pre></html>\n");
-    html
 }

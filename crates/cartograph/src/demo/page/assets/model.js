@@ -1,0 +1,208 @@
+// What the page knows, rebuilt from the record and the states that the demo sends. Parts of the page read it and are told
+// when it changed; nothing else is remembered anywhere.
+
+/**
+ * @typedef {import("./types").Op} Op
+ * @typedef {import("./types").Delivery} Delivery
+ * @typedef {import("./types").Fault} Fault
+ * @typedef {import("./types").Line} Line
+ * @typedef {import("./types").State} State
+ * @typedef {import("./types").Recording} Recording
+ * @typedef {{t: number, lines: Line[]}} Seen  a cart as a region showed it from `t` on
+ * @typedef {{t: number, converged: boolean, took: number | null, since: string, carts: string[], regions: string[], behind: boolean, truncated: boolean}} Verdict
+ */
+
+/** Events that the page keeps, as the demo does. */
+const EVENTS_MAX = 6000;
+/** States that are kept for the charts: five minutes at two and a half a second. */
+const STATES_MAX = 750;
+const VERDICTS_MAX = 1000;
+
+export class Model {
+  constructor() {
+    /** @type {Set<(what: string, event?: any) => void>} */
+    this.listeners = new Set();
+    this.connected = false;
+    this.live = false;
+    this.version = "";
+    this.storeKind = "";
+    this.base = 0;
+    this.skew = 0;
+    this.reset("");
+  }
+
+  /** @param {string} started */
+  reset(started) {
+    this.started = started;
+    this.last = 0;
+    this.dropped = 0;
+    /** @type {Recording[]} */
+    this.events = [];
+    /** @type {Map<number, Op>} */
+    this.ops = new Map();
+    /** @type {Map<number, Map<string, Delivery>>} */
+    this.deliveries = new Map();
+    /** @type {Fault[]} */
+    this.faults = [];
+    /** @type {Map<string, Map<string, Seen[]>>} */
+    this.carts = new Map();
+    /** @type {State | null} */
+    this.state = null;
+    /** @type {State[]} */
+    this.states = [];
+    /** @type {Verdict | null} */
+    this.verdict = null;
+    /** @type {Verdict[]} */
+    this.verdicts = [];
+    /** The moment that is looked at; null is now. @type {number | null} */
+    this.at = null;
+    this.acknowledged = 0;
+    this.unknown = 0;
+  }
+
+  /** @param {(what: string, event?: any) => void} listener */
+  listen(listener) {
+    this.listeners.add(listener);
+  }
+
+  /** @param {string} what @param {any} [event] */
+  tell(what, event) {
+    for (const listener of this.listeners) listener(what, event);
+  }
+
+  /** The demo's clock. */
+  now() {
+    return Date.now() + this.skew;
+  }
+
+  /** The regions, in the order of their ids. */
+  get regions() {
+    return this.state?.regions ?? [];
+  }
+
+  get links() {
+    return this.state?.links ?? [];
+  }
+
+  /** @param {string} from @param {string} to */
+  link(from, to) {
+    return this.links.find((link) => link.from === from && link.to === to);
+  }
+
+  /** @param {string} name */
+  region(name) {
+    return this.regions.find((region) => region.name === name);
+  }
+
+  /** A region's place in the order, which decides its colour and mark. @param {string} name */
+  indexOf(name) {
+    return Math.max(0, this.regions.findIndex((region) => region.name === name));
+  }
+
+  /** @param {Recording} event */
+  take(event) {
+    if (event.n <= this.last) return;
+    this.last = event.n;
+    this.events.push(event);
+    switch (event.kind) {
+      case "op":
+        this.ops.set(event.n, event);
+        if (event.outcome === "acknowledged") this.acknowledged++;
+        if (event.outcome === "unknown") this.unknown++;
+        if (event.lines) this.see(event.cart, event.region, event.t, event.lines);
+        break;
+      case "delivery": {
+        const known = this.deliveries.get(event.op) ?? new Map();
+        known.set(event.to, event);
+        this.deliveries.set(event.op, known);
+        break;
+      }
+      case "cart":
+        this.see(event.cart, event.region, event.t, event.lines ?? []);
+        break;
+      case "fault":
+        this.faults.push(event);
+        break;
+    }
+    while (this.events.length > EVENTS_MAX) this.forget();
+    this.tell("event", event);
+  }
+
+  /** Drops the oldest event. */
+  forget() {
+    const event = this.events.shift();
+    if (!event) return;
+    this.dropped++;
+    if (event.kind === "op") {
+      this.ops.delete(event.n);
+      this.deliveries.delete(event.n);
+    }
+    if (event.kind === "fault") this.faults.shift();
+    for (const regions of this.carts.values()) {
+      // The last that was seen before what is left stays: a cart does not vanish because nobody changed it.
+      for (const seen of regions.values()) while (seen.length > 1 && seen[1].t < event.t) seen.shift();
+    }
+  }
+
+  /** @param {string} cart @param {string} region @param {number} t @param {Line[]} lines */
+  see(cart, region, t, lines) {
+    const regions = this.carts.get(cart) ?? new Map();
+    this.carts.set(cart, regions);
+    const seen = regions.get(region) ?? [];
+    regions.set(region, seen);
+    seen.push({ t, lines });
+  }
+
+  /** @param {State} state */
+  takeState(state) {
+    const skew = state.t - Date.now();
+    this.skew = this.state ? Math.max(this.skew - 5, Math.min(this.skew + 5, skew)) : skew;
+    this.state = state;
+    this.states.push(state);
+    if (this.states.length > STATES_MAX) this.states.shift();
+    this.tell("state");
+  }
+
+  /** @param {Verdict} verdict */
+  takeVerdict(verdict) {
+    const before = this.verdict;
+    this.verdict = verdict;
+    this.verdicts.push(verdict);
+    if (this.verdicts.length > VERDICTS_MAX) this.verdicts.shift();
+    this.tell("verdict", before);
+  }
+
+  /** Looks back to a moment, or (null) at now again. @param {number | null} t */
+  lookAt(t) {
+    this.at = t;
+    this.tell("at");
+  }
+
+  /**
+   * A cart in a region as it was at the moment that is looked at.
+   *
+   * @param {string} cart
+   * @param {string} region
+   * @returns {import("./types").Basket}
+   */
+  basket(cart, region) {
+    const seen = this.carts.get(cart)?.get(region) ?? [];
+    const moment = this.at;
+    let last = null;
+    for (let i = seen.length - 1; i >= 0; i--) {
+      if (moment === null || seen[i].t <= moment) {
+        last = seen[i];
+        break;
+      }
+    }
+    return new Map((last?.lines ?? []).map((line) => [line.sku, line.quantity]));
+  }
+
+  /** The recorded writes on a cart and on those folded into it, up to the moment that is looked at. @param {string} cart */
+  opsOf(cart) {
+    const wanted = new Set([cart]);
+    for (const op of this.ops.values()) if (op.do === "fold" && op.cart === cart && op.from) wanted.add(op.from);
+    const until = this.at ?? Infinity;
+    return [...this.ops.values()].filter((op) => wanted.has(op.cart) && op.at <= until);
+  }
+}
