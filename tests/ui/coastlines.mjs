@@ -36,7 +36,27 @@ function ring(indices) {
     const arc = index < 0 ? [...arcs[~index]].reverse() : arcs[index];
     points.push(...(points.length === 0 ? arc : arc.slice(1)));
   }
-  return points;
+  return unroll(points);
+}
+
+/**
+ * A ring that crosses the 180th meridian goes on past it instead of around the world, and what lies east of Bering Strait's
+ * middle from there is drawn at the right edge of the map.
+ *
+ * @param {Point[]} points @returns {Point[]}
+ */
+function unroll(points) {
+  let turn = 0;
+  /** @type {Point[]} */
+  const out = [];
+  points.forEach(([x, y], i) => {
+    const before = i > 0 ? points[i - 1][0] : x;
+    if (x - before > 180) turn -= 360;
+    if (before - x > 180) turn += 360;
+    out.push([x + turn, y]);
+  });
+  const east = Math.max(...out.map((point) => point[0]));
+  return east < -168 ? out.map(([x, y]) => [x + 360, y]) : out;
 }
 
 /** @param {Point[]} points */

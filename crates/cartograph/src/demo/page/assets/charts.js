@@ -65,6 +65,8 @@ export class Charts {
     /** @type {State[]} */
     this.states = [];
     this.drawn = 0;
+    /** @type {ReturnType<Model["brokenSpans"]>} */
+    this.broken = [];
     /** @type {string[]} */
     this.colours = [];
     this.grid = byId("charts");
@@ -94,24 +96,8 @@ export class Charts {
     const style = getComputedStyle(document.documentElement);
     if (this.colours.length === 0) this.colours = [0, 1, 2, 3, 4, 5, 6].map((i) => style.getPropertyValue(`--region-${i}`).trim());
     const ink = { text: style.getPropertyValue("--muted").trim(), line: style.getPropertyValue("--line").trim(), fault: style.getPropertyValue("--fault-shade").trim(), bad: style.getPropertyValue("--bad").trim(), rem: parseFloat(style.fontSize) };
+    this.broken = this.model.brokenSpans(until);
     for (const chart of CHARTS) this.draw(chart, until, ink);
-  }
-
-  /** When links were cut or regions down, within what is shown. @param {number} from @param {number} until @returns {[number, number][]} */
-  faultSpans(from, until) {
-    /** @type {[number, number][]} */
-    const spans = [];
-    let began = 0;
-    const broken = (/** @type {State} */ state) => state.links.some((link) => !link.up || link.loss > 0 || link.latency_ms !== link.usual_ms) || state.regions.some((region) => region.state !== "running");
-    for (const state of this.model.states) {
-      if (broken(state)) began ||= state.t;
-      else if (began) {
-        if (state.t > from) spans.push([Math.max(from, began), state.t]);
-        began = 0;
-      }
-    }
-    if (began) spans.push([Math.max(from, began), until]);
-    return spans;
   }
 
   /** @param {Chart} chart @param {number} until @param {{text: string, line: string, fault: string, bad: string, rem: number}} ink */
@@ -136,8 +122,11 @@ export class Charts {
     const x = (/** @type {number} */ t) => left + ((t - from) / SHOWN_MS) * (right - left);
     const y = (/** @type {number} */ value) => base - (value / top) * (base - ink.rem * 1.1);
     context.fillStyle = ink.fault;
-    for (const [a, b] of this.faultSpans(from, until)) context.fillRect(x(a), 0, Math.max(1, x(b) - x(a)), base);
-    context.font = `${ink.rem * 0.72}px system-ui, sans-serif`;
+    for (const span of this.broken) {
+      const [a, b] = [x(Math.max(from, span.from)), x(span.to)];
+      if (span.to > from) context.fillRect(a, 0, Math.max(1, b - a), base);
+    }
+    context.font = `${ink.rem * 0.72}px ${getComputedStyle(document.body).fontFamily}`;
     context.fillStyle = ink.text;
     context.strokeStyle = ink.line;
     context.lineWidth = 1;

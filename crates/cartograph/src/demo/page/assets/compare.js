@@ -73,7 +73,8 @@ export class Comparison {
     const kind = !model.connected || !verdict ? "unknown" : verdict.converged ? "agreed" : "diverged";
     put(box, "data-kind", kind);
     say(byId("verdict-word"), { unknown: "No verdict", agreed: "In agreement", diverged: "Diverged" }[kind]);
-    let why = "";
+    /** @type {string} */
+    let why;
     if (!model.connected) why = "the demo does not answer";
     else if (!verdict) why = "asking every region";
     else if (verdict.converged) {
@@ -81,7 +82,7 @@ export class Comparison {
       if (verdict.took !== null) why += ` · ${span(verdict.took)} after ${{ heal: "the repair", write: "the last write", fault: "the change" }[verdict.since] ?? "that"}`;
     } else {
       const words = [];
-      if (verdict.regions.length > 0) words.push(`${list([...new Set(verdict.regions)])} ${verdict.regions.length === 1 ? "does" : "do"} not answer`);
+      if (verdict.regions.length > 0) words.push(`${list([...new Set(verdict.regions)].map((name) => placeOf(model.region(name) ?? { name, place: null })))} ${verdict.regions.length === 1 ? "does" : "do"} not answer`);
       if (verdict.carts.length > 0) words.push(`${verdict.carts.length}${verdict.truncated ? " or more" : ""} ${verdict.carts.length === 1 ? "cart differs" : "carts differ"}`);
       if (words.length === 0 && verdict.behind) words.push("writes are still on their way");
       why = words.join(" · ");
@@ -109,16 +110,19 @@ export class Comparison {
     const skus = new Set([...baskets.flatMap((basket) => [...basket.keys()]), ...(lww?.keys() ?? [])]);
     const rows = [...skus].sort((a, b) => shelfOrder(a) - shelfOrder(b) || a.localeCompare(b));
     keyed(this.table, rows, (sku) => sku, (sku) => this.createRow(sku), (row, sku) => {
-      const values = baskets.map((basket) => basket.get(sku) ?? 0);
+      // Of a region that is down nothing is known now.
+      const silent = regions.map((region) => this.model.at === null && region.state !== "running");
+      const values = baskets.flatMap((basket, i) => (silent[i] ? [] : [basket.get(sku) ?? 0]));
       const differ = new Set(values).size > 1;
       put(row, "data-differs", differ);
-      const cells = [...regions.map((region, i) => ({ key: region.name, value: values[i], kind: differ ? "differs" : "" })), { key: "lww", value: lww ? (lww.get(sku) ?? 0) : null, kind: "lww" }];
+      const cells = [...regions.map((region, i) => ({ key: region.name, value: silent[i] ? null : (baskets[i].get(sku) ?? 0), kind: silent[i] ? "silent" : differ ? "differs" : "" })), { key: "lww", value: lww ? (lww.get(sku) ?? 0) : null, kind: "lww" }];
       keyed(row, [{ key: "line", value: null, kind: "" }, ...cells], (cell) => cell.key, () => h("td", {}), (cell, { key, value, kind }) => {
         if (key === "line") return;
         const wrong = kind === "lww" && value !== null && !differ && value !== values[0];
-        say(cell, value === null ? "·" : value === 0 ? "–" : String(value));
+        const off = wrong ? (value ?? 0) - values[0] : 0;
+        say(cell, `${value === null ? (kind === "silent" ? "?" : "·") : value === 0 ? "–" : value}${off < 0 ? ` lost ${-off}` : off > 0 ? ` +${off}` : ""}`);
         put(cell, "data-kind", wrong ? "wrong" : kind || null);
-        put(cell, "aria-label", kind === "differs" ? `${value}, differs` : null);
+        put(cell, "title", kind === "silent" ? "does not answer" : null);
       });
     });
     const empty = byId("lines-empty");
@@ -163,7 +167,7 @@ export class Comparison {
       if (lost > 0) parts.push(`lost ${lost} of ${some(total, "item")}`);
       if (revived > 0) parts.push(`brought back ${some(revived, "removed item")}`);
       const verb = pending ? " would have" : "";
-      sentence = parts.length > 0 ? `Last writer wins${verb} ${parts.join(" and ")}.` : "Last writer wins would have kept this cart: nothing was written at once.";
+      sentence = parts.length > 0 ? `Last writer wins${verb} ${parts.join(" and ")}.` : "Here last writer wins would hold the same.";
     }
     const value = { lww, should, sentence, pending };
     this.cached = { key, value };

@@ -13,6 +13,7 @@ const MODELS = {
   cut: "Nothing passes this way. Connections go silent and are then reset, as when a route is withdrawn or a cable breaks. The other direction may still work.",
   lossy: "Some packets are lost and sent again, as on a congested or damaged path. TCP keeps the order, so everything behind a lost piece waits: stalls of 200 ms that double.",
   slow: "Every byte takes longer, as on a detour around a broken cable. Shoppers do not notice: only regions wait for each other, never they.",
+  ended: "The way is open, and nobody is at its other end: a region is down or stands still.",
   lost: "The way is open; the connection is being made again.",
 };
 
@@ -102,7 +103,7 @@ export class Controls {
       ]);
       latency.take(way.latency_ms);
       loss.take(Math.round(way.loss * 100));
-      say(words, MODELS[healthOf(way)]);
+      say(words, MODELS[healthOf(way, model.regions)]);
     };
     this.show(opener, `${say_(from)} → ${say_(to)}`, "One direction of a link", [live, h("div", { class: "row" }, one, both), latency.element, loss.element, h("div", { class: "row" }, usual), words]);
   }

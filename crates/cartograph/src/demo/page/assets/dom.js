@@ -119,6 +119,7 @@ export function keyed(parent, items, key, create, update) {
       element.setAttribute("data-key", name);
     }
     if (update) update(element, item);
+    /** @type {Element | null} */
     const wanted = before ? before.nextElementSibling : parent.firstElementChild;
     if (wanted !== element) parent.insertBefore(element, wanted);
     before = element;

@@ -55,8 +55,10 @@ export function along({ from, bend, to }, t) {
   };
 }
 
-/** How a link is, in one word, worst first. @param {LinkState} link */
-export function healthOf(link) {
+/** How a link is, in one word, worst first. @param {LinkState} link @param {readonly RegionState[]} [regions] */
+export function healthOf(link, regions = []) {
+  const ends = regions.filter((region) => region.name === link.from || region.name === link.to);
+  if (link.up && ends.some((region) => region.state !== "running")) return "ended";
   if (!link.up) return "cut";
   if (link.loss > 0) return "lossy";
   if (link.latency_ms !== link.usual_ms || link.jitter_ms > 0) return "slow";
@@ -84,6 +86,8 @@ export class WorldMap {
     this.curves = new Map();
     /** @type {Map<string, Point>} */
     this.places = new Map();
+    /** @type {Map<string, Point>} */
+    this.labels = new Map();
     this.shape = "";
     this.traffic = new Traffic(model, canvas, this.curves);
     new ResizeObserver(() => this.layOut(true)).observe(this.box);
@@ -115,6 +119,24 @@ export class WorldMap {
     this.curves.clear();
     for (const a of regions) for (const b of regions) if (a !== b) this.curves.set(`${a.name}>${b.name}`, this.curve(a.name, b.name));
     this.traffic.resize(width, height, rem);
+    this.placeLabels(rem);
+  }
+
+  /** Where on its arc each label stands: as far as can be from the regions' plates and from the labels before it. @param {number} rem */
+  placeLabels(rem) {
+    const taken = [...this.places.values()].map(({ x, y }) => ({ x: x + rem, y, wide: 8.5 * rem, tall: 3.2 * rem }));
+    this.labels.clear();
+    for (const [name, curve] of this.curves) {
+      let [best, room] = [along(curve, 0.5), -Infinity];
+      for (const t of [0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68]) {
+        const spot = along(curve, t);
+        const apart = taken.map((other) => Math.max(Math.abs(spot.x - other.x) - (other.wide + 8 * rem) / 2, Math.abs(spot.y - other.y) - (other.tall + 2.4 * rem) / 2));
+        const here = Math.min(0, ...apart) - Math.abs(t - 0.5) * rem * 3;
+        if (here > room) [best, room] = [spot, here];
+      }
+      this.labels.set(name, best);
+      taken.push({ ...best, wide: 8 * rem, tall: 2.4 * rem });
+    }
   }
 
   /** Each direction bows to its own left, so that the two of a pair lie apart. @param {string} a @param {string} b @returns {Curve} */
@@ -122,7 +144,7 @@ export class WorldMap {
     const from = this.places.get(a) ?? { x: 0, y: 0 };
     const to = this.places.get(b) ?? { x: 0, y: 0 };
     const [dx, dy] = [to.x - from.x, to.y - from.y];
-    const bow = Math.min(0.22, 0.1 + 40 / Math.max(1, Math.hypot(dx, dy)));
+    const bow = Math.min(0.2, 0.045 + 42 / Math.max(1, Math.hypot(dx, dy)));
     return { from, to, bend: { x: (from.x + to.x) / 2 + dy * bow * 1.35, y: (from.y + to.y) / 2 - dx * bow * 1.35 } };
   }
 
@@ -160,7 +182,7 @@ export class WorldMap {
   updateLine(g, link) {
     const curve = this.curves.get(key(link));
     if (!curve) return;
-    put(g, "data-health", healthOf(link));
+    put(g, "data-health", healthOf(link, this.model.regions));
     put(g, "data-region", this.model.indexOf(link.from) % 7);
     const path = `M${curve.from.x} ${curve.from.y}Q${curve.bend.x} ${curve.bend.y} ${curve.to.x} ${curve.to.y}`;
     const [hit, line, flow, head, cross] = g.children;
@@ -189,16 +211,16 @@ export class WorldMap {
   updatePill(pill, link) {
     const curve = this.curves.get(key(link));
     if (!curve || !(pill instanceof HTMLElement)) return;
-    const middle = along(curve, 0.5);
+    const middle = this.labels.get(key(link)) ?? along(curve, 0.5);
     pill.style.left = `${middle.x}px`;
     pill.style.top = `${middle.y}px`;
-    const health = healthOf(link);
+    const health = healthOf(link, this.model.regions);
     put(pill, "data-health", health);
     put(pill, "data-region", this.model.indexOf(link.from) % 7);
     const trip = link.rtt_ms === null ? "no answer" : span(link.rtt_ms);
-    const head = { cut: "cut", lossy: `${Math.round(link.loss * 100)}% loss`, slow: trip, lost: "lost", well: trip }[health];
+    const head = { cut: "cut", lossy: `${Math.round(link.loss * 100)}% loss`, slow: trip, lost: "connecting", ended: "no answer", well: trip }[health];
     const waiting = link.waiting ?? 0;
-    const tail = `lag ${link.lag_ms === null ? "?" : link.lag_ms < 1000 ? `${link.lag_ms} ms` : span(link.lag_ms)} · ${count(waiting)} waiting`;
+    const tail = health === "ended" && link.lag_ms === null ? "a region is down" : `lag ${link.lag_ms === null ? "?" : link.lag_ms < 1000 ? `${link.lag_ms} ms` : span(link.lag_ms)} · ${count(waiting)} waiting`;
     say(pill.children[0], head);
     say(pill.children[1], tail);
     put(pill, "data-busy", waiting > 0 || (link.lag_ms ?? 0) > 0);
@@ -252,11 +274,11 @@ function frame(spots, width, height) {
   const [left, right] = spots.length ? [Math.min(...xs), Math.max(...xs)] : [-2.2, 2.2];
   const [top, bottom] = spots.length ? [Math.min(...ys), Math.max(...ys)] : [-1, 1];
   const aspect = width / height;
-  const wide = Math.max((right - left) * 1.42, (bottom - top) * 2.1 * aspect, 1.2);
+  const wide = Math.max((right - left) * 1.3, (bottom - top) * 2.1 * aspect, 1.2);
   const w = Math.min(wide, 5.3, 2.5 * aspect);
   const hgt = w / aspect;
   const x = Math.max(-2.68, Math.min(2.68 - w, (left + right) / 2 - w / 2));
-  const y = Math.max(-1.3, Math.min(1.12 - hgt, (top + bottom) / 2 - hgt * 0.5));
+  const y = Math.max(-1.42, Math.min(1.12 - hgt, (top + bottom) / 2 - hgt * 0.5));
   return { x, y: hgt > 2.42 ? -hgt / 2 - 0.1 : y, scale: width / w };
 }
 

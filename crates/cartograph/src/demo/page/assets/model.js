@@ -28,14 +28,11 @@ export class Model {
     this.storeKind = "";
     this.base = 0;
     this.skew = 0;
-    this.reset("");
-  }
-
-  /** @param {string} started */
-  reset(started) {
-    this.started = started;
+    this.started = "";
     this.last = 0;
     this.dropped = 0;
+    this.acknowledged = 0;
+    this.unknown = 0;
     /** @type {Recording[]} */
     this.events = [];
     /** @type {Map<number, Op>} */
@@ -56,8 +53,11 @@ export class Model {
     this.verdicts = [];
     /** The moment that is looked at; null is now. @type {number | null} */
     this.at = null;
-    this.acknowledged = 0;
-    this.unknown = 0;
+  }
+
+  /** Forgets all: the demo is another one now. @param {string} started */
+  reset(started) {
+    Object.assign(this, { ...new Model(), listeners: this.listeners, started });
   }
 
   /** @param {(what: string, event?: any) => void} listener */
@@ -196,6 +196,58 @@ export class Model {
       }
     }
     return new Map((last?.lines ?? []).map((line) => [line.sku, line.quantity]));
+  }
+
+  /**
+   * Since when what was broken, from the record: for each stretch the share of each region's links that were cut (1 where the
+   * region itself was down).
+   *
+   * @param {number} until
+   * @returns {{from: number, to: number, cut: Map<string, number>, any: boolean}[]}
+   */
+  brokenSpans(until) {
+    const names = this.regions.map((region) => region.name);
+    const others = Math.max(1, 2 * (names.length - 1));
+    /** @type {Map<string, boolean>} */
+    const links = new Map();
+    /** @type {Set<string>} */
+    const down = new Set();
+    const odd = new Set();
+    /** @type {{from: number, to: number, cut: Map<string, number>, any: boolean}[]} */
+    const spans = [];
+    const look = () => {
+      const cut = new Map();
+      for (const name of names) {
+        let count = 0;
+        for (const [key, isCut] of links) if (isCut && key.split(">").includes(name)) count++;
+        cut.set(name, down.has(name) ? 1 : count / others);
+      }
+      return cut;
+    };
+    this.faults.forEach((fault, i) => {
+      const { what, subject } = fault;
+      if (what === "link") {
+        const key = `${subject.from}>${subject.to}`;
+        links.set(key, !subject.up);
+        const usual = this.link(subject.from, subject.to)?.usual_ms;
+        if (subject.loss > 0 || subject.jitter_ms > 0 || subject.latency_ms !== usual) odd.add(key);
+        else odd.delete(key);
+      } else if (what === "heal") {
+        links.clear();
+        odd.clear();
+        for (const name of subject.resumed ?? []) down.delete(name);
+      } else if (/^node (kill|pause)$|^store kill$/.test(what)) down.add(subject.region);
+      else if (/^node (start|resume)$|^store start$/.test(what)) down.delete(subject.region);
+      const to = Math.min(this.faults[i + 1]?.t ?? until, until);
+      const cut = look();
+      const any = odd.size > 0 || [...cut.values()].some((share) => share > 0);
+      const last = spans[spans.length - 1];
+      if (any && to > fault.t) {
+        if (last && last.to === fault.t && JSON.stringify([...last.cut]) === JSON.stringify([...cut])) last.to = to;
+        else spans.push({ from: fault.t, to, cut, any });
+      }
+    });
+    return spans;
   }
 
   /** The recorded writes on a cart and on those folded into it, up to the moment that is looked at. @param {string} cart */

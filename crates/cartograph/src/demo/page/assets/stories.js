@@ -53,13 +53,13 @@ export const STORIES = [
   },
   {
     id: "black-friday",
-    title: "Partition on Black Friday",
+    title: "Black Friday",
     about: "A region is cut off under load; both sides keep selling; nothing is lost",
     steps: [
       { say: () => "Black Friday: shoppers everywhere, real requests in every region.", run: (s) => s.load(40) },
       { say: (s) => `Ada starts her cart in ${s.place(A)}: sunglasses and a mug.`, run: async (s) => { await s.write(A, add(SUNGLASSES)); await s.write(A, add(MUG)); await s.same(); } },
       { say: (s) => `A cable breaks. ${s.place(B)} is cut off from everybody.`, run: (s) => s.isolate(B) },
-      { say: (s) => `In ${s.place(A)} she adds a watch. Accepted, at local speed.`, run: (s) => s.write(A, add(WATCH)) },
+      { say: (s) => `In ${s.place(A)} she adds a watch and loafers. Accepted, at local speed.`, run: async (s) => { await s.write(A, add(WATCH)); await s.write(A, add(LOAFERS)); } },
       { say: (s) => `On her phone, in ${s.place(B)}, she adds a candle holder and one more pair of sunglasses. Accepted too.`, run: async (s) => { await s.write(B, add(CANDLE)); await s.write(B, add(SUNGLASSES)); } },
       { say: () => "The carts differ now: see the marked cells. Both sides are right, and neither waits.", run: (s) => s.wait(900) },
       { say: () => "The rush ends, and the cable is repaired.", run: async (s) => { await s.load(0); await s.heal(); await s.agreed(); } },
@@ -68,7 +68,7 @@ export const STORIES = [
   },
   {
     id: "two-cities",
-    title: "Same cart, two cities",
+    title: "Two cities",
     about: "The same line changed in two places at once: adds sum up, of two sets the later wins",
     steps: [
       { say: (s) => `A family shares one cart. ${s.place(B)} loses its links; the others do not notice.`, run: (s) => s.isolate(B) },
@@ -84,7 +84,7 @@ export const STORIES = [
     title: "Remove against add",
     about: "A removal takes what it had seen, and no more; nothing removed comes back",
     steps: [
-      { say: (s) => `Two tank tops are in the cart, everywhere, and a candle holder.`, run: async (s) => { await s.write(A, add(TANK_TOP, 2)); await s.write(A, add(CANDLE)); await s.same(); } },
+      { say: () => `Two tank tops are in the cart, everywhere, and a candle holder.`, run: async (s) => { await s.write(A, add(TANK_TOP, 2)); await s.write(A, add(CANDLE)); await s.same(); } },
       { say: (s) => `${s.place(B)} is cut off.`, run: (s) => s.isolate(B) },
       { say: (s) => `${s.place(A)} removes both lines.`, run: async (s) => { await s.write(A, { do: "remove", sku: TANK_TOP }); await s.write(A, { do: "remove", sku: CANDLE }); } },
       { say: (s) => `${s.place(B)} has not heard of it, and adds one more tank top.`, run: async (s) => { await s.write(B, add(TANK_TOP)); await s.wait(700); } },
@@ -94,12 +94,12 @@ export const STORIES = [
   },
   {
     id: "two-devices",
-    title: "Log in on two devices",
+    title: "Two devices",
     about: "An anonymous cart is folded in twice, in two regions at once, and counts once",
     steps: [
       { say: (s) => `Not logged in, a shopper fills a cart in ${s.place(A)}: two tank tops and a candle holder.`, run: async (s) => { await s.anonymous(A); await s.anonymous(B); await s.write(A, add(TANK_TOP, 2)); await s.write(A, add(CANDLE)); await s.shows(B, CANDLE); } },
       { say: (s) => `${s.place(B)} is cut off, with the anonymous cart on the phone there.`, run: (s) => s.isolate(B) },
-      { say: (s) => `She logs in on her laptop in ${s.place(A)}: the anonymous cart is folded into hers.`, run: (s) => s.logIn(A) },
+      { say: (s) => `She logs in on her laptop in ${s.place(A)}: the anonymous cart is folded into hers. She adds loafers.`, run: async (s) => { await s.logIn(A); await s.write(A, add(LOAFERS)); } },
       { say: (s) => `And on her phone in ${s.place(B)}: folded in there, too. A watch goes into her cart.`, run: async (s) => { await s.logIn(B); await s.write(B, add(WATCH)); await s.wait(500); } },
       { say: () => "The link comes back. Twice two tank tops?", run: async (s) => { await s.heal(); await s.agreed(); } },
       { say: (s) => `${s.cartWords()}. Folded in twice, counted once, and nothing lost. ${s.lostWords()}` },

@@ -28,6 +28,8 @@ export class Timeline {
     this.colours = [];
     /** @type {Spot[]} */
     this.spots = [];
+    /** @type {WeakMap<import("./types").Delivery, boolean>} */
+    this.merges = new WeakMap();
     this.visible = false;
     new IntersectionObserver((entries) => (this.visible = entries.some((entry) => entry.isIntersecting))).observe(this.canvas);
     this.scrub.addEventListener("input", () => this.scrubTo(Number(this.scrub.value)));
@@ -143,12 +145,12 @@ export class Timeline {
     context.restore();
     context.textBaseline = "middle";
     context.textAlign = "left";
-    context.font = `600 ${rem * 0.82}px system-ui, sans-serif`;
+    context.font = `600 ${rem * 0.82}px ${getComputedStyle(document.body).fontFamily}`;
     for (const region of model.regions) {
       context.fillStyle = this.colours[model.indexOf(region.name) % 7];
       context.fillText(placeOf(region), 2, y(region.name), lead - 8);
     }
-    context.font = `${rem * 0.72}px system-ui, sans-serif`;
+    context.font = `${rem * 0.72}px ${getComputedStyle(document.body).fontFamily}`;
     context.fillStyle = ink.muted;
     context.fillText("agreement", 2, lane * model.regions.length + rem * 0.7, lead - 8);
   }
@@ -185,18 +187,14 @@ export class Timeline {
   drawFaults(context, x, y, lane, from, until, ink) {
     const { model } = this;
     context.fillStyle = ink.fault;
-    const states = model.states.filter((state) => state.t > from - 1000 && state.t < until + 1000);
-    states.forEach((state, i) => {
-      const end = states[i + 1]?.t ?? until;
-      for (const region of state.regions) {
-        const own = state.links.filter((link) => link.from === region.name || link.to === region.name);
-        const cut = own.filter((link) => !link.up).length / Math.max(1, own.length);
-        const share = region.state !== "running" ? 1 : cut;
+    for (const broken of model.brokenSpans(until)) {
+      if (broken.to < from) continue;
+      for (const [region, share] of broken.cut) {
         if (share === 0) continue;
         context.globalAlpha = 0.45 + 0.55 * share;
-        context.fillRect(x(state.t), y(region.name) - lane * 0.42, x(end) - x(state.t) + 0.6, lane * 0.84);
+        context.fillRect(x(Math.max(broken.from, from)), y(region) - lane * 0.42, x(broken.to) - x(Math.max(broken.from, from)), lane * 0.84);
       }
-    });
+    }
     context.globalAlpha = 1;
   }
 
@@ -251,6 +249,16 @@ export class Timeline {
 
   /** Whether a write met, where it arrived, one that had not seen it. @param {Op} op @param {import("./types").Delivery} delivery */
   merged(op, delivery) {
+    const known = this.merges.get(delivery);
+    if (known !== undefined) return known;
+    const met = this.metUnseen(op, delivery);
+    // What is not known yet will be, or never.
+    if (this.model.now() - delivery.t > 5000) this.merges.set(delivery, met);
+    return met;
+  }
+
+  /** @param {Op} op @param {import("./types").Delivery} delivery */
+  metUnseen(op, delivery) {
     for (const other of this.model.ops.values()) {
       if (other.region !== delivery.to || other.cart !== op.cart || other.outcome !== "acknowledged") continue;
       if (other.at > delivery.t || other.at < op.at - 600_000) continue;
