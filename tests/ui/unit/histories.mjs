@@ -1,8 +1,8 @@
 // Recorded histories for the tests of the checker and the counterfactual, written down in few words.
 
 /**
- * @typedef {import("../../../crates/cartograph/src/demo/page/assets/types").Op} Op
- * @typedef {import("../../../crates/cartograph/src/demo/page/assets/types").Delivery} Delivery
+ * @typedef {import("../../../crates/cartograph/src/demo/page/assets/types.js").Op} Op
+ * @typedef {import("../../../crates/cartograph/src/demo/page/assets/types.js").Delivery} Delivery
  */
 
 export const REGIONS = ["us", "eu", "asia"];

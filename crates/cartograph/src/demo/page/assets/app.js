@@ -22,6 +22,7 @@ const stream = new Stream(model);
 const query = new URLSearchParams(location.search);
 
 let shopper = cleanName(query.get("cart")) || sessionStorage.getItem("shopper") || nameFor("ada");
+sessionStorage.setItem("shopper", shopper);
 /** @type {string[]} */
 let alsoWatched = [];
 

@@ -131,7 +131,7 @@ export class Comparison {
 
   /** @param {string} sku */
   createRow(sku) {
-    const why = h("button", { type: "button", class: "why", "aria-label": `Why is the line ${nameOf(sku)} what it is?`, onclick: (/** @type {MouseEvent} */ event) => this.explain(sku, /** @type {HTMLElement} */ (event.currentTarget)) }, "why?");
+    const why = h("button", { type: "button", class: "why", onclick: (/** @type {MouseEvent} */ event) => this.explain(sku, /** @type {HTMLElement} */ (event.currentTarget)) }, "why?", h("span", { class: "visually-hidden" }, ` The line ${nameOf(sku)}`));
     return h("tr", {}, h("th", { scope: "row", "data-key": "line" }, h("span", {}, picture(pictureOf(sku)), h("span", { class: "name" }, nameOf(sku)), why)));
   }
 

@@ -38,7 +38,7 @@ export class Controls {
     });
     document.addEventListener("pointerdown", (event) => {
       const target = /** @type {Element} */ (event.target);
-      if (!this.panel.hidden && !this.panel.contains(target) && !target.closest(".pill, .plate, .arc")) this.close();
+      if (!this.panel.hidden && !this.panel.contains(target) && !target.closest(".pill, .plate, .arc, .top")) this.close();
     });
   }
 

@@ -202,6 +202,7 @@ export class WorldMap {
     return h(
       "button",
       { class: "pill", type: "button", onclick: (/** @type {MouseEvent} */ event) => this.open.link(link.from, link.to, /** @type {HTMLElement} */ (event.currentTarget)) },
+      h("span", { class: "visually-hidden" }),
       h("b"),
       h("small"),
     );
@@ -221,11 +222,11 @@ export class WorldMap {
     const head = { cut: "cut", lossy: `${Math.round(link.loss * 100)}% loss`, slow: trip, lost: "connecting", ended: "no answer", well: trip }[health];
     const waiting = link.waiting ?? 0;
     const tail = health === "ended" && link.lag_ms === null ? "a region is down" : `lag ${link.lag_ms === null ? "?" : link.lag_ms < 1000 ? `${link.lag_ms} ms` : span(link.lag_ms)} · ${count(waiting)} waiting`;
-    say(pill.children[0], head);
-    say(pill.children[1], tail);
-    put(pill, "data-busy", waiting > 0 || (link.lag_ms ?? 0) > 0);
     const [from, to] = [this.model.region(link.from), this.model.region(link.to)];
-    put(pill, "aria-label", `Link ${from ? placeOf(from) : link.from} to ${to ? placeOf(to) : link.to}: ${health === "well" ? "up" : health === "cut" ? "cut" : head}, round trip ${trip}, ${tail}`);
+    say(pill.children[0], `Link ${from ? placeOf(from) : link.from} to ${to ? placeOf(to) : link.to}: `);
+    say(pill.children[1], head);
+    say(pill.children[2], tail);
+    put(pill, "data-busy", waiting > 0 || (link.lag_ms ?? 0) > 0);
     put(pill, "title", `${link.from} → ${link.to}`);
   }
 
@@ -236,6 +237,7 @@ export class WorldMap {
       "button",
       { class: "plate", type: "button", "data-region": index % 7, onclick: (/** @type {MouseEvent} */ event) => this.open.region(region.name, /** @type {HTMLElement} */ (event.currentTarget)) },
       s("svg", { viewBox: "0 0 12 12", class: "mark", "aria-hidden": "true" }, s("path", { d: MARKS[index % MARKS.length] })),
+      h("span", { class: "visually-hidden" }, "Region "),
       h("span", {}, h("b", {}, placeOf(region)), h("small", {})),
     );
   }
@@ -253,8 +255,7 @@ export class WorldMap {
     const rate = (region.writes_per_s ?? 0) + (region.reads_per_s ?? 0);
     const words = state === "well" ? (rate >= 20 ? `${count(rate)} req/s` : region.name) : state;
     if (small) say(small, words);
-    put(plate, "aria-label", `Region ${region.name}, ${region.place ?? "place unknown"}: ${state === "well" ? "running" : state}`);
-    put(plate, "data-left", place.x > this.box.clientWidth * 0.8);
+    put(plate, "title", `${region.name}, ${region.place ?? "place unknown"}`);
   }
 }
 

@@ -17,6 +17,8 @@ const EVENTS_MAX = 6000;
 /** States that are kept for the charts: five minutes at two and a half a second. */
 const STATES_MAX = 750;
 const VERDICTS_MAX = 1000;
+/** Carts that are kept; every scene begins a new one. */
+const CARTS_MAX = 200;
 
 export class Model {
   constructor() {
@@ -137,6 +139,7 @@ export class Model {
       this.ops.delete(event.n);
       this.deliveries.delete(event.n);
     }
+    if (event.kind === "delivery" && !this.ops.has(event.op)) this.deliveries.delete(event.op);
     if (event.kind === "fault") this.faults.shift();
     for (const regions of this.carts.values()) {
       // The last that was seen before what is left stays: a cart does not vanish because nobody changed it.
@@ -148,6 +151,7 @@ export class Model {
   see(cart, region, t, lines) {
     const regions = this.carts.get(cart) ?? new Map();
     this.carts.set(cart, regions);
+    if (this.carts.size > CARTS_MAX) this.carts.delete(this.carts.keys().next().value ?? "");
     const seen = regions.get(region) ?? [];
     regions.set(region, seen);
     seen.push({ t, lines });

@@ -53,9 +53,11 @@ export class Storefronts {
     const tiles = PRODUCTS.map((product) =>
       h(
         "button",
-        { type: "button", class: "tile", "data-sku": product.sku, "aria-label": `Add ${product.name} in ${placeOf(region)}`, onclick: () => this.write(region.name, { do: "add", sku: product.sku, quantity: 1 }) },
+        { type: "button", class: "tile", "data-sku": product.sku, onclick: () => this.write(region.name, { do: "add", sku: product.sku, quantity: 1 }) },
         picture(product.path),
+        h("span", { class: "visually-hidden" }, "Add "),
         h("span", {}, h("b", {}, product.name), h("small", {}, money(product.cents))),
+        h("span", { class: "visually-hidden" }, ` in ${placeOf(region)}`),
       ),
     );
     return h(
