@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
 mod laws;
+mod page;
 mod pages;
 mod steps;
 mod tidy;
@@ -39,6 +40,8 @@ enum Command {
     Docs,
     /// The property tests of the pure crates at length, in optimised code with overflow checks.
     Laws(laws::Options),
+    /// The pictures at the top of the README, made again.
+    Screenshots,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,7 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
+        Command::Screenshots => page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::{tidy, tools};
+use crate::{page, tidy, tools};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -120,6 +120,10 @@ impl<'a> Run<'a> {
         self.step("doctests", |sh, _| {
             run(&cmd!(sh, "cargo test --locked --workspace --all-features --doc"))
         });
+        self.step("page", |sh, root| page::check(sh, root).map(done));
+        self.step("browser", |sh, root| {
+            page::browse(sh, root, &target_dir(root).join("debug").join("cartograph")).map(done)
+        });
     }
 
     fn step(&mut self, name: &'static str, body: impl FnOnce(&Shell, &Path) -> Result<Done>) {
@@ -164,13 +168,18 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Done, unless there is a reason why not.
+fn done(skipped: Option<String>) -> Done {
+    skipped.map_or(Done::Yes, Done::Skipped)
+}
+
 fn run(command: &xshell::Cmd<'_>) -> Result<Done> {
     command.run()?;
     Ok(Done::Yes)
 }
 
 /// Where cargo puts what it builds, as far as the environment decides it.
-fn target_dir(root: &Path) -> std::path::PathBuf {
+pub(crate) fn target_dir(root: &Path) -> std::path::PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |set| root.join(set))
 }
 

@@ -120,9 +120,9 @@ export class Comparison {
         if (key === "line") return;
         const wrong = kind === "lww" && value !== null && !differ && value !== values[0];
         const off = wrong ? (value ?? 0) - values[0] : 0;
-        say(cell, `${value === null ? (kind === "silent" ? "?" : "·") : value === 0 ? "–" : value}${off < 0 ? ` lost ${-off}` : off > 0 ? ` +${off}` : ""}`);
+        say(cell, `${value === null ? (kind === "silent" ? "?" : "·") : value === 0 ? "–" : value}${off < 0 ? ` (−${-off})` : off > 0 ? ` (+${off})` : ""}`);
         put(cell, "data-kind", wrong ? "wrong" : kind || null);
-        put(cell, "title", kind === "silent" ? "does not answer" : null);
+        put(cell, "title", kind === "silent" ? "does not answer" : off < 0 ? `lost ${-off}` : off > 0 ? `${off} too many` : null);
       });
     });
     const empty = byId("lines-empty");

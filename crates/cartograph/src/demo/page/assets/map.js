@@ -106,7 +106,7 @@ export class WorldMap {
     const spots = regions.map((region, i) =>
       region.latitude === null || region.longitude === null ? project(-30, -45 + 9 * i) : project(region.longitude, region.latitude),
     );
-    const view = frame(spots, width, height);
+    const view = frame(spots, width, height, { x: 6 * rem, y: 3.4 * rem });
     const at = (/** @type {Point} */ p) => ({ x: (p.x - view.x) * view.scale, y: (p.y - view.y) * view.scale });
     const text = this.rings.map((ring) => {
       const points = ring.map(at);
@@ -204,7 +204,7 @@ export class WorldMap {
       { class: "pill", type: "button", onclick: (/** @type {MouseEvent} */ event) => this.open.link(link.from, link.to, /** @type {HTMLElement} */ (event.currentTarget)) },
       h("span", { class: "visually-hidden" }),
       h("b"),
-      h("small"),
+      h("small", {}, h("span", { class: "lag" }), h("span")),
     );
   }
 
@@ -221,11 +221,14 @@ export class WorldMap {
     const trip = link.rtt_ms === null ? "no answer" : span(link.rtt_ms);
     const head = { cut: "cut", lossy: `${Math.round(link.loss * 100)}% loss`, slow: trip, lost: "connecting", ended: "no answer", well: trip }[health];
     const waiting = link.waiting ?? 0;
-    const tail = health === "ended" && link.lag_ms === null ? "a region is down" : `lag ${link.lag_ms === null ? "?" : link.lag_ms < 1000 ? `${link.lag_ms} ms` : span(link.lag_ms)} · ${count(waiting)} waiting`;
+    const gone = health === "ended" && link.lag_ms === null;
+    const lag = gone ? "" : `lag ${link.lag_ms === null ? "?" : link.lag_ms < 1000 ? `${link.lag_ms} ms` : span(link.lag_ms)} · `;
     const [from, to] = [this.model.region(link.from), this.model.region(link.to)];
     say(pill.children[0], `Link ${from ? placeOf(from) : link.from} to ${to ? placeOf(to) : link.to}: `);
     say(pill.children[1], head);
-    say(pill.children[2], tail);
+    const small = pill.children[2];
+    say(small.children[0], lag);
+    say(small.children[1], gone ? "a region is down" : `${count(waiting)} waiting`);
     put(pill, "data-busy", waiting > 0 || (link.lag_ms ?? 0) > 0);
     put(pill, "title", `${link.from} → ${link.to}`);
   }
@@ -268,15 +271,17 @@ const key = (link) => `${link.from}>${link.to}`;
  * @param {Point[]} spots
  * @param {number} width
  * @param {number} height
+ * @param {Point} margin  what a region's plate takes around its place
  */
-function frame(spots, width, height) {
+function frame(spots, width, height, margin) {
   const xs = spots.map((spot) => spot.x);
   const ys = spots.map((spot) => spot.y);
   const [left, right] = spots.length ? [Math.min(...xs), Math.max(...xs)] : [-2.2, 2.2];
   const [top, bottom] = spots.length ? [Math.min(...ys), Math.max(...ys)] : [-1, 1];
   const aspect = width / height;
-  const wide = Math.max((right - left) * 1.3, (bottom - top) * 2.1 * aspect, 1.2);
-  const w = Math.min(wide, 5.3, 2.5 * aspect);
+  const inside = { x: Math.max(0.3, 1 - (2 * margin.x) / width), y: Math.max(0.3, 1 - (2 * margin.y) / height) };
+  const need = Math.max((right - left) / inside.x, ((bottom - top) / inside.y) * aspect);
+  const w = Math.max(need, Math.min((right - left) * 1.3, 5.3), 1.2);
   const hgt = w / aspect;
   const x = Math.max(-2.68, Math.min(2.68 - w, (left + right) / 2 - w / 2));
   const y = Math.max(-1.42, Math.min(1.12 - hgt, (top + bottom) / 2 - hgt * 0.5));

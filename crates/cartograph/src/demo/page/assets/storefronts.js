@@ -53,7 +53,7 @@ export class Storefronts {
     const tiles = PRODUCTS.map((product) =>
       h(
         "button",
-        { type: "button", class: "tile", "data-sku": product.sku, onclick: () => this.write(region.name, { do: "add", sku: product.sku, quantity: 1 }) },
+        { type: "button", class: "tile", "data-sku": product.sku, title: `${product.name}, ${money(product.cents)}`, onclick: () => this.write(region.name, { do: "add", sku: product.sku, quantity: 1 }) },
         picture(product.path),
         h("span", { class: "visually-hidden" }, "Add "),
         h("span", {}, h("b", {}, product.name), h("small", {}, money(product.cents))),

@@ -26,6 +26,7 @@ export const money = (cents) => `$${(cents / 100).toFixed(2)}`;
 
 /** `0.84 ms`, `12 ms`, `3.4 s`. @param {number} ms */
 export function span(ms) {
+  if (ms === 0) return "0 ms";
   if (ms < 1) return `${ms.toFixed(2)} ms`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
