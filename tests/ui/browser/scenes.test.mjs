@@ -86,6 +86,7 @@ test("remove against add: the removal takes what it had seen, and nothing comes 
   assert.match((await row(page, TANK_TOP))[3], /^3/);
   assert.deepEqual((await row(page, CANDLE)).slice(0, 3), ["–", "–", "–"]);
   assert.match(await text(page, "#counterfactual"), /brought back 3 removed items/);
+  assert.match(await text(page, "#notes"), /removed what it had seen; the 1 added in Belgium it had not, so that stays/);
   await close();
 });
 

@@ -25,7 +25,7 @@ export class History {
   write(at, region, write) {
     const n = this.ops.length + 1;
     /** @type {Op} */
-    const op = { kind: "op", n, t: at + 1, at, took_us: 1000, cart: "c", region, outcome: "acknowledged", lines: null, error: null, ...write };
+    const op = { kind: "op", n, t: at + 1, at, took_us: 1000, cart: "c", region, outcome: "acknowledged", lines: null, error: null, followed: true, ...write };
     this.ops.push(op);
     return op;
   }

@@ -107,11 +107,18 @@ test("an arrival too close to a removal allows both", () => {
 
 test("an unknown outcome allows both, and a refused write counts for nothing", () => {
   const h = new History();
-  h.write(0, "us", { ...add("A", 1), outcome: "unknown" });
+  h.write(0, "us", { ...add("A", 1), outcome: "unknown", followed: false });
   h.write(50, "us", { ...add("A", 7), outcome: "refused" });
   h.write(100, "us", add("A", 1));
   h.heal();
   assert.deepEqual(allowed(h, "A"), new Set([1, 2]));
+});
+
+test("a write whose arrivals are not recorded may have been seen or not", () => {
+  const h = new History();
+  h.write(0, "us", { ...add("A", 2), followed: false });
+  h.write(1000, "eu", remove("A"));
+  assert.deepEqual(allowed(h, "A"), new Set([0, 2]));
 });
 
 test("too many doubts, or two sets in the same moment, are not judged", () => {

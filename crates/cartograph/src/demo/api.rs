@@ -112,7 +112,7 @@ async fn change_link(
 ) -> Result<Json<LinkView>> {
     let link = demo.links.get(&from, &to)?;
     link.change(LinkPatch::parse(&body)?);
-    demo.page.record.fault("link", json!(link.view()));
+    demo.page.record.fault("link", &json!(link.view()));
     demo.console
         .say(link.fault().unwrap_or_else(|| format!("{from} → {to}: healthy")));
     Ok(Json(link.view()))
@@ -146,7 +146,7 @@ async fn add_region(State(demo): Shared, Whole(body): Whole) -> Result<Response>
     // In a task of its own: a client that hangs up must not leave a region half added.
     let adding = Arc::clone(&demo);
     let added = finish(async move { adding.add_region(&new.name).await }).await?;
-    demo.page.record.fault("add", json!({"region": added.name}));
+    demo.page.record.fault("add", &json!({"region": added.name}));
     Ok((StatusCode::CREATED, Json(added.view(&demo.store))).into_response())
 }
 
@@ -157,14 +157,13 @@ async fn act_on_node(
     let region = demo.region(&name)?;
     let chosen = choose(&action, &NodeAction::ALL)?;
     let (acting, on) = (Arc::clone(&demo), Arc::clone(&region));
-    let subject = json!({"region": name});
     let what = match chosen {
         NodeAction::Kill => "node kill",
         NodeAction::Start => "node start",
         NodeAction::Pause => "node pause",
         NodeAction::Resume => "node resume",
     };
-    demo.page.record.fault(what, subject);
+    demo.page.record.fault(what, &json!({"region": name}));
     let note = finish(async move { acting.act_on_node(&on, chosen).await }).await?;
     demo.console.say(format!("{name}: {action}"));
     Ok(outcome(&demo, &region, note))
@@ -184,7 +183,7 @@ async fn act_on_store(
         StoreAction::Snapshot => "store snapshot",
         StoreAction::Rollback => "store rollback",
     };
-    demo.page.record.fault(what, json!({"region": name}));
+    demo.page.record.fault(what, &json!({"region": name}));
     let note = finish(async move { acting.act_on_store(&on, chosen).await }).await?;
     demo.console.say(format!("{name}: store {action}"));
     Ok(outcome(&demo, &region, note))
@@ -195,7 +194,7 @@ async fn heal(State(demo): Shared) -> Json<Value> {
     demo.console.say("all links are healthy");
     demo.page
         .record
-        .fault("heal", json!({"resumed": resumed, "down": down}));
+        .fault("heal", &json!({"resumed": resumed, "down": down}));
     let links: Vec<LinkView> = demo.links.all().iter().map(|link| link.view()).collect();
     Json(json!({"links": links, "resumed": resumed, "down": down}))
 }

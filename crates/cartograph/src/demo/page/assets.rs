@@ -49,6 +49,7 @@ const FILES: &[File] = files! {
         "lww.js"
         "map.js"
         "model.js"
+        "notes.js"
         "products.js"
         "proof.js"
         "scenes.js"

@@ -195,21 +195,21 @@ impl Reader {
         let demo = Arc::clone(&self.seat.demo);
         let record = &demo.page.record;
         loop {
-            let message = match self.waiting.pop_front() {
-                Some(message) => message,
-                None => tokio::select! {
+            let Some(message) = self.waiting.pop_front() else {
+                let received = tokio::select! {
                     () = demo.stop.cancelled() => return None,
-                    received = self.live.recv() => match received {
-                        Ok(message) => message,
-                        Err(RecvError::Closed) => return None,
-                        Err(RecvError::Lagged(_)) => {
-                            let since = record.since(self.last);
-                            self.waiting.extend(since.events);
-                            self.live = since.live;
-                            continue;
-                        }
-                    },
-                },
+                    received = self.live.recv() => received,
+                };
+                match received {
+                    Ok(message) => self.waiting.push_back(message),
+                    Err(RecvError::Closed) => return None,
+                    Err(RecvError::Lagged(_)) => {
+                        let since = record.since(self.last);
+                        self.waiting.extend(since.events);
+                        self.live = since.live;
+                    }
+                }
+                continue;
             };
             let mut event = Event::default().event(message.name).data(&*message.data);
             if message.name == "hello" {

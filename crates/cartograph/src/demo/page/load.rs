@@ -405,10 +405,10 @@ mod tests {
                                 .or_default() += 1;
                         }
                         Step::AddOwn { cart } => {
-                            drop(carts.entry(*cart).or_default().insert(own_line(region), 1))
+                            carts.entry(*cart).or_default().insert(own_line(region), 1);
                         }
                         Step::RemoveOwn { cart } => {
-                            drop(carts.entry(*cart).or_default().remove(&own_line(region)));
+                            carts.entry(*cart).or_default().remove(&own_line(region));
                         }
                     }
                 }

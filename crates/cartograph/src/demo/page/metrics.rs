@@ -53,7 +53,7 @@ impl Look {
         let operation = label(labels, "operation").unwrap_or_default();
         match name {
             "cartograph_request_duration_seconds_count" if WRITES.contains(&operation) => {
-                self.writes += value
+                self.writes += value;
             }
             "cartograph_request_duration_seconds_count" if READS.contains(&operation) => self.reads += value,
             "cartograph_request_duration_seconds_bucket" if WRITES.contains(&operation) => {

@@ -99,7 +99,7 @@ impl Record {
     }
 
     /// Records something that people or scripts did to the demo: a cut, a kill, a heal.
-    pub(crate) fn fault(&self, what: &str, subject: Value) {
+    pub(crate) fn fault(&self, what: &str, subject: &Value) {
         self.keep("fault", serde_json::json!({"what": what, "subject": subject}));
     }
 

@@ -17,7 +17,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use crate::demo::clock;
@@ -137,6 +137,7 @@ pub(super) async fn write(demo: &Arc<Demo>, region: &Arc<Region>, cart: &str, wr
         }
     };
     let took = clock::now() - began;
+    let places = outcome.token.as_ref().and_then(|_| places(demo, region));
     let mut event = write.fields();
     if let Value::Object(fields) = &mut event {
         fields.extend([
@@ -147,11 +148,12 @@ pub(super) async fn write(demo: &Arc<Demo>, region: &Arc<Region>, cart: &str, wr
             ("outcome".to_owned(), outcome.word.into()),
             ("lines".to_owned(), outcome.lines),
             ("error".to_owned(), json!(outcome.error)),
+            ("followed".to_owned(), places.is_some().into()),
         ]);
     }
     let number = demo.page.record.keep("op", event.clone());
-    if let Some(token) = outcome.token {
-        follow(demo, region, cart, number, &token, began);
+    if let (Some(token), Some(places)) = (outcome.token, places) {
+        follow(demo, cart, number, &token, began, places);
     }
     if let Value::Object(fields) = &mut event {
         fields.insert("n".to_owned(), number.into());
@@ -231,15 +233,26 @@ fn judge(answer: &Response<Bytes>) -> Outcome {
     }
 }
 
-/// Waits for the write in every other region, each in a task of its own, as far as there is room.
-fn follow(demo: &Arc<Demo>, region: &Region, cart: &str, number: u64, token: &HeaderValue, began: Instant) {
-    for other in demo.regions() {
-        if other.id == region.id {
-            continue;
-        }
-        let Ok(permit) = Arc::clone(&demo.page.shop.following).try_acquire_owned() else {
-            return;
-        };
+/// A place for each other region where a write can be waited for; none where there is no room for all, so that what is known
+/// of a write's arrivals is either complete or said to be missing.
+fn places(demo: &Demo, region: &Region) -> Option<Vec<(Arc<Region>, OwnedSemaphorePermit)>> {
+    let following = &demo.page.shop.following;
+    let others = demo.regions().into_iter().filter(|other| other.id != region.id);
+    others
+        .map(|other| Some((other, Arc::clone(following).try_acquire_owned().ok()?)))
+        .collect()
+}
+
+/// Waits for the write in every other region, each in a task of its own.
+fn follow(
+    demo: &Arc<Demo>,
+    cart: &str,
+    number: u64,
+    token: &HeaderValue,
+    began: Instant,
+    places: Vec<(Arc<Region>, OwnedSemaphorePermit)>,
+) {
+    for (other, permit) in places {
         let (demo, token, cart) = (Arc::clone(demo), token.clone(), cart.to_owned());
         tokio::spawn(async move {
             let waiting = seen_in(&demo, &other, &cart, number, &token, began);

@@ -3,6 +3,7 @@
 //! See `stand_ins` for those.
 
 mod nodes;
+mod page;
 mod regions;
 mod stand_ins;
 mod stores;

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Charts } from "./charts.js";
 import { Comparison } from "./compare.js";
 import { Controls } from "./controls.js";
-import { byId, h, put, say } from "./dom.js";
+import { byId, h, put, say, stillness } from "./dom.js";
 import { Explainer } from "./explain.js";
 import { WorldMap, healthOf } from "./map.js";
 import { Model } from "./model.js";
@@ -181,11 +181,21 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+comparison.foreign = cleanName(query.get("cart"));
 model.listen((what) => {
+  if (what === "connection" && model.connected && sessionStorage.getItem("started") !== model.started) {
+    // Another demo, perhaps with the carts of an earlier one: its record knows nothing of what they hold.
+    sessionStorage.setItem("started", model.started);
+    if (shopper !== comparison.foreign) newShopper();
+  }
   if (what === "live") judge.start();
   schedule();
 });
 setInterval(schedule, 500);
+// The lanes move with the time, not with the news.
+setInterval(() => {
+  if (timeline.visible && model.state && model.at === null && !document.hidden && !stillness.matches) timeline.update();
+}, 100);
 addEventListener("visibilitychange", schedule);
 
 theme(localStorage.getItem("theme") ?? "auto");

@@ -2,6 +2,7 @@
 
 import { byId, h, keyed, put, say } from "./dom.js";
 import { compare, replay } from "./lww.js";
+import { mergeNotes } from "./notes.js";
 import { basketOf, expected, judge } from "./proof.js";
 import { nameOf, pictureOf, shelfOrder } from "./products.js";
 import { list, placeOf, some, span } from "./words.js";
@@ -32,10 +33,10 @@ export class Comparison {
     this.agreedSince = 0;
     /** @type {Map<string, Checked>} */
     this.checks = new Map();
-    /** @type {{key: string, value: {lww: Basket | null, should: Basket, sentence: string, pending: number}} | null} */
+    /** @type {{key: string, value: {lww: Basket | null, should: Basket, sentence: string, pending: number, notes: import("./notes.js").Note[]}} | null} */
     this.cached = null;
-    /** @type {string[]} */
-    this.notes = [];
+    /** A cart that may be written through other doors: the record does not know all of its writes. */
+    this.foreign = "";
     byId("explain-all").addEventListener("click", (event) => explain(null, /** @type {HTMLElement} */ (event.currentTarget)));
     model.listen((what) => {
       if (what === "verdict") {
@@ -125,6 +126,7 @@ export class Comparison {
         put(cell, "title", kind === "silent" ? "does not answer" : off < 0 ? `lost ${-off}` : off > 0 ? `${off} too many` : null);
       });
     });
+    keyed(byId("notes"), this.cached?.value.notes ?? [], (note) => note.key, (note) => h("li", {}, note.text), (item, note) => say(item, note.text));
     const empty = byId("lines-empty");
     empty.hidden = rows.length > 0;
   }
@@ -169,7 +171,13 @@ export class Comparison {
       const verb = pending ? " would have" : "";
       sentence = parts.length > 0 ? `Last writer wins${verb} ${parts.join(" and ")}.` : "Here last writer wins would hold the same.";
     }
-    const value = { lww, should, sentence, pending };
+    const place = (/** @type {string} */ name) => placeOf(model.region(name) ?? { name, place: null });
+    const at = model.at ?? Infinity;
+    const notes = mergeNotes(ops, cart, (op, region) => {
+      const t = model.deliveries.get(op)?.get(region)?.t;
+      return t === undefined || t > at ? null : t;
+    }, place);
+    const value = { lww, should, sentence, pending, notes };
     this.cached = { key, value };
     return value;
   }
@@ -179,7 +187,7 @@ export class Comparison {
     const { model } = this;
     const settled = this.agreedSince > 0 && model.now() - this.agreedSince > SETTLED_MS && model.at === null && model.live;
     const ops = model.opsOf(cart);
-    if (settled && ops.length > 0 && ops.length <= OPS_MAX && this.checks.get(cart)?.ops !== ops.length) {
+    if (settled && cart !== this.foreign && ops.length > 0 && ops.length <= OPS_MAX && this.checks.get(cart)?.ops !== ops.length) {
       const lines = expected(ops, (op, region) => model.deliveries.get(op)?.get(region), cart);
       this.checks.set(cart, { ...judge(lines, baskets), ops: ops.length });
       if (this.checks.size > 200) this.checks.delete(this.checks.keys().next().value ?? "");
@@ -198,7 +206,9 @@ export class Comparison {
     if (unknown > 0) notes.push(`${unknown} with unknown outcome`);
     if (sum("unjudged") > 0) notes.push(`${some(sum("unjudged"), "line")} too close to call`);
     const checked = this.checks.get(cart);
-    if (!settled && ops.length > 0 && checked?.ops !== ops.length) notes.push("compared once the regions agree");
+    if (cart === this.foreign) notes.push("this cart has other writers: not compared");
+    else if (ops.length > OPS_MAX) notes.push("more writes to this cart than are compared");
+    else if (!settled && ops.length > 0 && checked?.ops !== ops.length) notes.push("compared once the regions agree");
     say(byId("proof-note"), notes.join(" · ") || "counted from the recorded writes, not from the store");
   }
 }

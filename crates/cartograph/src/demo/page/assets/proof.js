@@ -25,6 +25,8 @@ const BLUR_MS = 2;
 
 /** Milliseconds within which the order of two regions' clocks is not known from outside. */
 const RACE_MS = 25;
+/** How long a write's arrivals are recorded, less some. */
+const FOLLOWED_MS = 14 * 60_000;
 /** How long after an arrival it may be recorded. */
 const NOTICE_MS = 250;
 
@@ -47,8 +49,8 @@ export function directlySaw(later, earlier, delivery) {
   if (earlier.at > ended(later)) return false;
   const seen = delivery(earlier.n, later.region);
   if (!seen) {
-    // Nothing is known of an arrival. Without a delivery yet it had not arrived, if deliveries of it are followed at all.
-    return earlier.outcome === "unknown" ? null : false;
+    // Without a recorded arrival it had not arrived, if its arrivals are recorded at all.
+    return earlier.followed && later.at - earlier.at < FOLLOWED_MS ? false : null;
   }
   if (seen.t + BLUR_MS <= later.at) return true;
   if (seen.not_before >= ended(later)) return false;

@@ -29,6 +29,8 @@ export interface Op extends Recorded {
   /** The cart as the reply showed it. */
   lines: Line[] | null;
   error: string | null;
+  /** Whether its arrivals elsewhere are recorded, for a quarter of an hour. */
+  followed: boolean;
 }
 
 /** A write was seen in another region: after `not_before`, by `t`. */
