@@ -51,7 +51,7 @@ async fn the_page_and_its_files_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_gets_what_happened_before_and_what_happens_then() {
     let fixture = Fixture::started(StoreArg::Embedded).await;
-    tokio::spawn(page::run(Arc::clone(&fixture.demo)));
+    tokio::spawn(crate::demo::page::run(Arc::clone(&fixture.demo)));
     let link = "/api/links/us-central1/europe-west1";
     fixture.send(Method::PUT, link, Some(json!({"up": false}))).await;
     let mut first = stream(&fixture, "?carts=a").await;
