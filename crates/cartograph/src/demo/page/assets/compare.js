@@ -15,7 +15,7 @@ import { mark, picture } from "./storefronts.js";
  */
 
 /** Writes of one cart that are replayed and checked; a longer story is told by its end. */
-const OPS_MAX = 160;
+const OPS_MAX = 100;
 /** How long the regions must have agreed before carts are compared with the record: a look at them may be on its way. */
 const SETTLED_MS = 700;
 

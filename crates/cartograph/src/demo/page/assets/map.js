@@ -77,10 +77,12 @@ export class WorldMap {
     this.svg = s("svg", { "aria-hidden": "true", focusable: "false" });
     this.ground = s("path", { class: "land" });
     this.lines = s("g");
-    this.svg.append(this.ground, this.lines);
+    // Land in a layer of its own: what flows on the arcs must not have it painted anew.
+    this.globe = s("svg", { "aria-hidden": "true", focusable: "false", class: "globe" }, this.ground);
+    this.svg.append(this.lines);
     const canvas = h("canvas", { "aria-hidden": "true" });
     this.buttons = h("div", { class: "map-buttons" });
-    this.box.append(this.svg, canvas, this.buttons);
+    this.box.append(this.globe, this.svg, canvas, this.buttons);
     this.rings = land();
     /** @type {Map<string, Curve>} */
     this.curves = new Map();
@@ -102,7 +104,7 @@ export class WorldMap {
     if ((!force && shape === this.shape) || width === 0) return;
     this.shape = shape;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    put(this.svg, "viewBox", `0 0 ${width} ${height}`);
+    for (const layer of [this.globe, this.svg]) put(layer, "viewBox", `0 0 ${width} ${height}`);
     const spots = regions.map((region, i) =>
       region.latitude === null || region.longitude === null ? project(-30, -45 + 9 * i) : project(region.longitude, region.latitude),
     );
