@@ -6,6 +6,7 @@
 
 mod laws;
 mod steps;
+mod terraform;
 mod tidy;
 mod tools;
 
@@ -36,9 +37,24 @@ enum Command {
     Tidy,
     /// The property tests of the pure crates at length, in optimised code with overflow checks.
     Laws(laws::Options),
+    /// Terraform's own checks of `terraform/`, offline, against the committed schema.
+    Terraform,
+    /// Extracts that schema anew, for the resource types in use.
+    TerraformSchema(terraform::ExtractOptions),
 }
 
 fn main() -> ExitCode {
+    // Terraform starts this program as a provider, by another name.
+    let program = std::env::args().next().unwrap_or_default();
+    if terraform::provider::is_provider(&program) {
+        return match terraform::provider::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error:#}", terraform::provider::NAME);
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(&Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -75,6 +91,12 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(problems.is_empty())
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
+        Command::Terraform => {
+            let mut run = Run::new(&sh, &root);
+            run.terraform();
+            Ok(run.report())
+        }
+        Command::TerraformSchema(options) => terraform::extract(&sh, &root, options).map(|()| true),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::{tidy, tools};
+use crate::{terraform, tidy, tools};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -119,6 +119,13 @@ impl<'a> Run<'a> {
         });
         self.step("doctests", |sh, _| {
             run(&cmd!(sh, "cargo test --locked --workspace --all-features --doc"))
+        });
+    }
+
+    /// Terraform's modules, as far as a machine without Google Cloud can check them.
+    pub(crate) fn terraform(&mut self) {
+        self.step("terraform", |sh, root| {
+            Ok(terraform::check(sh, root)?.map_or(Done::Yes, Done::Skipped))
         });
     }
 
