@@ -4,6 +4,7 @@
 //! prints the commands that it starts, so that any step can be repeated by hand. Why not `just` or `make`: ADR 1.
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
+mod deploy;
 mod laws;
 mod steps;
 mod terraform;
@@ -37,6 +38,8 @@ enum Command {
     Tidy,
     /// The property tests of the pure crates at length, in optimised code with overflow checks.
     Laws(laws::Options),
+    /// What is deployed: alert rules, dashboards, manifests, compose file, misconfigurations.
+    Deploy,
     /// Terraform's own checks of `terraform/`, offline, against the committed schema.
     Terraform,
     /// Extracts that schema anew, for the resource types in use.
@@ -74,6 +77,8 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Test => {
             let mut run = Run::new(&sh, &root);
             run.checks();
+            run.terraform();
+            run.deploy();
             run.tests();
             Ok(run.report())
         }
@@ -91,6 +96,11 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(problems.is_empty())
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
+        Command::Deploy => {
+            let mut run = Run::new(&sh, &root);
+            run.deploy();
+            Ok(run.report())
+        }
         Command::Terraform => {
             let mut run = Run::new(&sh, &root);
             run.terraform();

@@ -113,7 +113,7 @@ fn types_in_use(folder: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
 }
 
 /// Every file under a folder, hidden folders left out.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
