@@ -4,12 +4,14 @@
 //! prints the commands that it starts, so that any step can be repeated by hand. Why not `just` or `make`: ADR 1.
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
+mod deploy;
 mod laws;
 mod mutants;
 mod page;
 mod pages;
 mod sim;
 mod steps;
+mod terraform;
 mod tidy;
 mod tools;
 
@@ -48,9 +50,26 @@ enum Command {
     Sim(sim::Options),
     /// Does the simulator notice when the product is broken? Prints the table of docs/reliability.md.
     Mutants(mutants::Options),
+    /// What is deployed: alert rules, dashboards, manifests, compose file, misconfigurations.
+    Deploy,
+    /// Terraform's own checks of `terraform/`, offline, against the committed schema.
+    Terraform,
+    /// Extracts that schema anew, for the resource types in use.
+    TerraformSchema(terraform::ExtractOptions),
 }
 
 fn main() -> ExitCode {
+    // Terraform starts this program as a provider, by another name.
+    let program = std::env::args().next().unwrap_or_default();
+    if terraform::provider::is_provider(&program) {
+        return match terraform::provider::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error:#}", terraform::provider::NAME);
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(&Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -70,6 +89,8 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Test => {
             let mut run = Run::new(&sh, &root);
             run.checks();
+            run.terraform();
+            run.deploy();
             run.tests();
             Ok(run.report())
         }
@@ -96,6 +117,17 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Screenshots => page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
         Command::Sim(options) => sim::run(&sh, &root, options).map(|()| true),
         Command::Mutants(options) => mutants::run(&sh, &root, options),
+        Command::Deploy => {
+            let mut run = Run::new(&sh, &root);
+            run.deploy();
+            Ok(run.report())
+        }
+        Command::Terraform => {
+            let mut run = Run::new(&sh, &root);
+            run.terraform();
+            Ok(run.report())
+        }
+        Command::TerraformSchema(options) => terraform::extract(&sh, &root, options).map(|()| true),
     }
 }
 

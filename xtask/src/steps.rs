@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::{page, tidy, tools};
+use crate::{deploy, page, terraform, tidy, tools};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -124,6 +124,30 @@ impl<'a> Run<'a> {
         self.step("browser", |sh, root| {
             page::browse(sh, root, &target_dir(root).join("debug").join("cartograph")).map(done)
         });
+    }
+
+    /// Terraform's modules, as far as a machine without Google Cloud can check them.
+    pub(crate) fn terraform(&mut self) {
+        self.step("terraform", |sh, root| {
+            Ok(terraform::check(sh, root)?.map_or(Done::Yes, Done::Skipped))
+        });
+    }
+
+    /// Alert rules, dashboards, Kubernetes manifests, compose file, unit, and misconfigurations of all of them.
+    pub(crate) fn deploy(&mut self) {
+        type Check = fn(&Shell, &Path) -> Result<deploy::Skipped>;
+        let checks: [(&'static str, Check); 5] = [
+            ("alerts", deploy::alerts),
+            ("manifests", deploy::manifests),
+            ("compose", deploy::compose),
+            ("unit", deploy::unit),
+            ("checkov", deploy::checkov),
+        ];
+        for (name, check) in checks {
+            self.step(name, |sh, root| {
+                Ok(check(sh, root)?.map_or(Done::Yes, Done::Skipped))
+            });
+        }
     }
 
     fn step(&mut self, name: &'static str, body: impl FnOnce(&Shell, &Path) -> Result<Done>) {

@@ -48,7 +48,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("bincode", &["crdt", "replica", "engine", "store"]),
     ("crdts", &["crdt"]),
     ("prost*", &["proto", "node", "tests", "xtask"]),
-    ("protox", &["proto"]),
+    ("protox", &["proto", "xtask"]),
     ("redb", &["store"]),
     ("redis", &["store"]),
     ("tonic*", &["proto", "node", "cartograph", "tests", "xtask"]),
