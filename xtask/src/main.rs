@@ -4,8 +4,8 @@
 //! prints the commands that it starts, so that any step can be repeated by hand. Why not `just` or `make`: ADR 1.
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
+mod demo_page;
 mod laws;
-mod page;
 mod pages;
 mod steps;
 mod tidy;
@@ -87,7 +87,7 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
-        Command::Screenshots => page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
+        Command::Screenshots => demo_page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
     }
 }
 
