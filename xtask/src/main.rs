@@ -4,10 +4,10 @@
 //! prints the commands that it starts, so that any step can be repeated by hand. Why not `just` or `make`: ADR 1.
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on stdout")]
 
+mod demo_page;
 mod deploy;
 mod laws;
 mod mutants;
-mod page;
 mod pages;
 mod sim;
 mod steps;
@@ -114,7 +114,7 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
         Command::Laws(options) => laws::run(&sh, &root, options).map(|()| true),
-        Command::Screenshots => page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
+        Command::Screenshots => demo_page::screenshots(&sh, &root, &steps::target_dir(&root)).map(|()| true),
         Command::Sim(options) => sim::run(&sh, &root, options).map(|()| true),
         Command::Mutants(options) => mutants::run(&sh, &root, options),
         Command::Deploy => {

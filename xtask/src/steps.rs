@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use crate::{deploy, page, terraform, tidy, tools};
+use crate::{demo_page, deploy, terraform, tidy, tools};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -120,9 +120,9 @@ impl<'a> Run<'a> {
         self.step("doctests", |sh, _| {
             run(&cmd!(sh, "cargo test --locked --workspace --all-features --doc"))
         });
-        self.step("page", |sh, root| page::check(sh, root).map(done));
+        self.step("page", |sh, root| demo_page::check(sh, root).map(done));
         self.step("browser", |sh, root| {
-            page::browse(sh, root, &target_dir(root).join("debug").join("cartograph")).map(done)
+            demo_page::browse(sh, root, &target_dir(root).join("debug").join("cartograph")).map(done)
         });
     }
 

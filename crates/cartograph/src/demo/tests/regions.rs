@@ -173,7 +173,7 @@ async fn the_control_api_answers_every_mistake_in_json() {
         .await;
     assert!(
         fixture
-            .get("/")
+            .get("/plain")
             .await
             .as_str()
             .unwrap()
