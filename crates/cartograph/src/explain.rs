@@ -346,8 +346,8 @@ A  5
 B  not in the cart (the store has -1)
 
 in the log, oldest first
-  C  2026-11-21 05:05:00.000Z  us    add up to 2    entry 3.1 of 1-9
-     2026-11-21 05:05:01.000Z  asia  clear          entry 2.0 of 3-9
+  C  2026-11-21 05:05:00.000Z  us    add up to 2     entry 3.1 of 1-9
+     2026-11-21 05:05:01.000Z  asia  clear           entry 2.0 of 3-9
 
 the log reaches back to 2026-11-21 05:05:00.000Z; what was undone before that is not shown";
         assert_eq!(render(&full(), None), expected);

@@ -195,6 +195,10 @@ impl Receiver {
     }
 
     /// What there is to answer now.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that an answer is made of, from one caller"
+    )]
     pub(crate) fn poll(
         &mut self,
         full: &Report,

@@ -56,7 +56,7 @@ impl Doors {
         let names = self.region_names().await;
         let tail = self.log_tail(shard, &id.key(), &names).await;
         Ok(Answered {
-            value: document(id, &self.config.region.name, &explain(&row), &past, tail, &names),
+            value: document(id, &self.config.region.name, &explain(&row), &past, &tail, &names),
             token: self.token(),
         })
     }
@@ -81,7 +81,7 @@ fn document(
     region: &str,
     explanation: &Explanation,
     past: &[Conflict],
-    tail: Tail,
+    tail: &Tail,
     names: &BTreeMap<RegionId, String>,
 ) -> Value {
     let lines: Vec<Value> = explanation.lines.iter().map(|l| line(l, names)).collect();
