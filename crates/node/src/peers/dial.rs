@@ -77,10 +77,14 @@ impl Dial {
 
     fn broke(&self, error: &LinkError, was_up: bool) {
         let reason = chain(error);
+        let uncertified = crate::tls::is_refusal(error);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let news = was_up || state.error.as_ref() != Some(&reason);
         if news {
             match error {
+                LinkError::Dial(_) | LinkError::Status(_) if uncertified => {
+                    tracing::error!(peer = %self.peer.region, address = %self.peer.address, %reason, "no exchange: a certificate is refused");
+                }
                 LinkError::Refused(_) | LinkError::Unwanted(_) => {
                     tracing::error!(peer = %self.peer.region, %reason, "no exchange");
                 }
@@ -94,7 +98,7 @@ impl Dial {
                 }
             }
         }
-        if matches!(error, LinkError::Refused(_) | LinkError::Unwanted(_)) {
+        if uncertified || matches!(error, LinkError::Refused(_) | LinkError::Unwanted(_)) {
             self.metrics.refused_link();
         }
         state.error = Some(reason);
