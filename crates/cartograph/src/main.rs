@@ -7,7 +7,9 @@
 mod api;
 mod bench;
 mod cart;
+mod certs;
 mod chaos;
+mod check_config;
 mod client;
 mod clock;
 mod converge;
@@ -19,10 +21,12 @@ mod interrupt;
 mod load;
 mod maelstrom;
 mod node;
+mod region;
 mod status;
 mod term;
 mod text;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -86,6 +90,15 @@ enum Command {
     Maelstrom(maelstrom::Args),
     Status(status::Args),
     Cart(cart::Args),
+    Region(region::Args),
+    Certs(certs::Args),
+    CheckConfig(check_config::Args),
+    /// Write a manual page for every command
+    #[command(after_help = "Example:\n  cartograph man /usr/local/share/man/man1")]
+    Man {
+        /// The directory for them; made if it is not there
+        dir: PathBuf,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  cartograph completions bash > /etc/bash_completion.d/cartograph")]
     Completions {
@@ -132,6 +145,10 @@ fn run(command: Command, term: &Arc<Term>) -> Result<ExitCode, Failure> {
         Command::Maelstrom(args) => maelstrom::run(&args),
         Command::Status(args) => block_on(until_interrupted(status::run(args, term))),
         Command::Cart(args) => block_on(until_interrupted(cart::run(args, term))),
+        Command::Region(args) => block_on(until_interrupted(region::run(args, term))),
+        Command::Certs(args) => certs::run(&args, term),
+        Command::CheckConfig(args) => check_config::run(&args, term),
+        Command::Man { dir } => manual(&dir, term),
         Command::Completions { shell } => completions(shell, term),
     };
     exit.map(ExitCode::from)
@@ -163,6 +180,13 @@ fn completions(shell: Shell, term: &Term) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cartograph", &mut script);
     term.print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(Exit::Success)
+}
+
+fn manual(dir: &Path, term: &Term) -> Result<Exit, Failure> {
+    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+    written.map_err(|error| Failure::new(Exit::Refused, format!("{}: {error}", dir.display())))?;
+    term.note(&format!("manual pages are in {}", dir.display()));
     Ok(Exit::Success)
 }
 

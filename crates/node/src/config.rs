@@ -115,6 +115,16 @@ pub struct PeerDoor {
     /// `peer.tls.cert`, `peer.tls.key`, `peer.tls.ca`: PEM files; all three or none. Both sides of every link then
     /// show certificates of `ca` that name their region.
     pub tls: Option<MutualTls>,
+    /// `peer.insecure`: lets it listen beyond this machine without `peer.tls`: whoever reaches it may write anything.
+    /// Default false.
+    pub insecure: bool,
+}
+
+impl PeerDoor {
+    /// Do peers show certificates, or is it meant that they do not?
+    fn is_guarded(&self) -> bool {
+        self.tls.is_some() || self.insecure
+    }
 }
 
 /// Certificates of links between regions.
@@ -300,6 +310,7 @@ fn config(source: &mut Source) -> Option<Config> {
         unknown_variables: Vec::new(),
     };
     check(&config, source);
+    check_links(&config, source);
     Some(config)
 }
 
@@ -382,9 +393,11 @@ fn peer_door(source: &mut Source) -> Option<PeerDoor> {
     };
     let listen = source.address("peer.listen", "127.0.0.1:7501");
     let advertise = source.text("peer.advertise");
+    let insecure = source.flag("peer.insecure", false);
     Some(PeerDoor {
         listen: listen?,
         advertise,
+        insecure,
         tls,
     })
 }
@@ -509,6 +522,7 @@ fn check(config: &Config, source: &mut Source) {
             "none without `store.kind = \"redis\"`: what is local is passed to this region's Redis",
         );
     }
+    check_links(config, source);
     if !config.insecure {
         check_open_doors(config, source);
     }
@@ -531,14 +545,24 @@ fn check_open_doors(config: &Config, source: &mut Source) {
         (
             "peer.listen",
             config.peer.listen,
-            config.peer.tls.is_some(),
-            "a loopback address, or peer.tls, or `insecure = true` where the network itself is trusted",
+            config.peer.is_guarded(),
+            "a loopback address, or peer.tls, or `peer.insecure = true` where the network itself is trusted",
         ),
     ];
     for (key, listen, guarded, expected) in doors {
         if !guarded && !is_loopback(listen.ip()) {
             source.problem(key, &listen.to_string(), expected);
         }
+    }
+}
+
+/// Links between regions carry everything, and whoever is let in may write anything: `insecure`, which is for doors, is
+/// not enough for them.
+fn check_links(config: &Config, source: &mut Source) {
+    if config.insecure && !config.peer.is_guarded() && !is_loopback(config.peer.listen.ip()) {
+        let expected =
+            "peer.tls, or a loopback address, or `peer.insecure = true` where the network itself is trusted";
+        source.problem("peer.listen", &config.peer.listen.to_string(), expected);
     }
 }
 

@@ -104,6 +104,7 @@ pub struct Metrics {
     parked: Gauge,
     log_entries: Gauge,
     log_bytes: Gauge,
+    log_bytes_max: Gauge,
     keys: Gauge,
     rows_cached: Gauge,
     queued: Gauge,
@@ -172,6 +173,7 @@ impl Metrics {
             parked: Gauge::default(),
             log_entries: Gauge::default(),
             log_bytes: Gauge::default(),
+            log_bytes_max: Gauge::default(),
             keys: Gauge::default(),
             rows_cached: Gauge::default(),
             queued: Gauge::default(),
@@ -329,6 +331,7 @@ impl Metrics {
         );
         r.register("log_entries", "Entries in the log", self.log_entries.clone());
         r.register("log_bytes", "Bytes in the log, about", self.log_bytes.clone());
+        r.register("log_bytes_max", "The log's cap", self.log_bytes_max.clone());
         r.register("keys", "Live keys", self.keys.clone());
         r.register("rows_cached", "Rows in memory", self.rows_cached.clone());
         r.register(
@@ -489,6 +492,11 @@ impl Metrics {
         self.store_evicted.set(clamp(info.keys_evicted));
     }
 
+    /// The cap of the log, in bytes.
+    pub fn take_limits(&self, log_bytes_max: u64) {
+        self.log_bytes_max.set(clamp(log_bytes_max));
+    }
+
     /// Keys that readers see.
     pub fn take_keys(&self, keys: u64) {
         self.keys.set(clamp(keys));
@@ -527,6 +535,86 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Everything that a node can ever export: each family with one entry.
+    fn everything() -> String {
+        let metrics = Metrics::new("us", "memory 1");
+        metrics.request("http", "get_cart", Duration::from_micros(300));
+        metrics.error("http", "CG-3001");
+        let peer = || Peer {
+            peer: "eu".to_owned(),
+        };
+        metrics.apply_lag.get_or_create(&peer()).observe(0.1);
+        metrics.lag.get_or_create(&peer()).set(1.0);
+        metrics.behind.get_or_create(&peer()).set(1);
+        metrics.queue_bytes.get_or_create(&peer()).set(1);
+        metrics.skew.get_or_create(&peer()).set(1.0);
+        let link = Link {
+            peer: "eu".to_owned(),
+            direction: "out",
+        };
+        metrics.connected.get_or_create(&link).set(1);
+        metrics.event(&Event::Conflict { rule: "later write" });
+        metrics
+            .incarnations
+            .get_or_create(&Reason { reason: "first" })
+            .inc();
+        metrics
+            .snapshots
+            .get_or_create(&Reason { reason: "joining" })
+            .inc();
+        metrics.text()
+    }
+
+    /// The words that begin with `cartograph_` in a text.
+    fn names(text: &str) -> std::collections::BTreeSet<&str> {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("cartograph_"))
+            .collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboards_ask_for_what_is_exported() {
+        let exported = everything();
+        let exported = names(&exported);
+        let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy");
+        for file in [
+            "prometheus/alerts.yaml",
+            "prometheus/alerts_test.yaml",
+            "grafana/dashboards/cartograph.json",
+        ] {
+            let text = std::fs::read_to_string(format!("{deploy}/{file}")).unwrap();
+            let asked = names(&text);
+            assert!(asked.len() > 10, "{file}: {asked:?}");
+            for name in asked {
+                assert!(
+                    exported.contains(name),
+                    "{file} asks for {name}, which no node exports"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_has_a_line_in_the_reference() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating/metrics.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for line in everything().lines() {
+            let Some(name) = line.strip_prefix("# TYPE cartograph_") else {
+                continue;
+            };
+            let (name, kind) = name.split_once(' ').unwrap();
+            let name = match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            };
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "docs/operating/metrics.md lacks {name}"
+            );
+        }
+    }
 
     #[test]
     fn names_and_units_are_as_promised() {

@@ -33,7 +33,7 @@ use crate::http;
 use crate::lease::Leased;
 use crate::metrics::Metrics;
 use crate::peers::accept::Accept;
-use crate::peers::{PeerError, Peers};
+use crate::peers::{PeerError, Peers, secure};
 use crate::resp::{self, context::Context};
 use crate::scrub;
 use crate::seed;
@@ -177,6 +177,7 @@ fn assemble(
     stopping: CancellationToken,
 ) -> Result<(Arc<Doors>, Vec<JoinHandle<()>>), NodeError> {
     let metrics = Arc::new(Metrics::new(&config.region.name, store_kind(&config)));
+    metrics.take_limits(config.limits.log_bytes_max);
     let (mut shards, mut drivers) = (Vec::new(), Vec::new());
     for number in 0..config.cluster.shards {
         let shard = ShardId(number);
@@ -234,11 +235,7 @@ impl Node {
         let (grpc_listener, grpc) = bind("grpc.listen", config.grpc.listen).await?;
         let (peer_listener, peer) = bind("peer.listen", config.peer.listen).await?;
         let mut peer_server = server();
-        if let Some(tls) = &peer_tls {
-            peer_server = peer_server
-                .tls_config(tls.server())
-                .map_err(unusable("peer.tls"))?;
-        }
+        let secure = peer_tls.clone();
         let mut grpc_server = server().max_connection_age(config.grpc.connection_age_max);
         if let Some(files) = &config.grpc.tls {
             let tls = tls::door(files)?;
@@ -255,11 +252,21 @@ impl Node {
         let certified = doors.config.peer.tls.is_some();
         let accept = Accept::service(doors.shards.clone(), certified, Arc::clone(&doors.metrics));
         let stop = exchanging.clone();
+        let metrics = Arc::clone(&doors.metrics);
         let peer_task = tokio::spawn(async move {
-            let incoming = TcpListenerStream::new(peer_listener);
             let serve = peer_server.add_service(accept);
-            let ended = serve.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-            log_end("peer", ended.await);
+            let ended = if let Some(tls) = secure {
+                let incoming = secure::incoming(peer_listener, tls, metrics, stop.clone());
+                serve
+                    .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+                    .await
+            } else {
+                let incoming = TcpListenerStream::new(peer_listener);
+                serve
+                    .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+                    .await
+            };
+            log_end("peer", ended);
         });
         let stop = serving.clone();
         let grpc_task = tokio::spawn(async move {

@@ -9,6 +9,7 @@
 
 pub mod accept;
 mod dial;
+pub(crate) mod secure;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

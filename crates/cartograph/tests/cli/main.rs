@@ -10,6 +10,7 @@
 
 mod cart;
 mod load;
+mod operating;
 mod shell;
 mod status;
 mod world;

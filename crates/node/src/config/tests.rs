@@ -156,6 +156,9 @@ fn a_door_that_strangers_reach_is_refused_unless_meant() {
     assert!(parse(&format!("insecure = true\n{open}")).is_ok());
     let peer = format!("{SMALL}\n[peer]\nlisten = '[::]:7501'");
     assert!(problems(&peer, &[])[0].starts_with("peer.listen"));
+    let doors_only = problems(&format!("insecure = true\n{peer}"), &[]);
+    assert!(doors_only[0].starts_with("peer.listen"), "{doors_only:?}");
+    assert!(parse(&format!("{peer}\ninsecure = true")).is_ok());
     let guarded = format!("{peer}\n[peer.tls]\ncert = 'c'\nkey = 'k'\nca = 'a'");
     assert!(parse(&guarded).is_ok());
     assert!(parse(&format!("{SMALL}\n[http]\nlisten = '[::1]:8080'")).is_ok());

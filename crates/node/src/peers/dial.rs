@@ -113,11 +113,15 @@ impl Dial {
 
     fn broke(&self, error: &LinkError, news: &mut News) {
         let reason = chain(error);
+        let uncertified = crate::tls::is_refusal(error);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = matches!(error, LinkError::Refused(_) | LinkError::Unwanted(_));
         if news.worth_telling(refused, clock::elapsed()) {
             let attempts = news.attempts;
             match error {
+                LinkError::Dial(_) | LinkError::Status(_) if uncertified => {
+                    tracing::error!(peer = %self.peer.region, address = %self.peer.address, %reason, "no exchange: a certificate is refused");
+                }
                 LinkError::Refused(_) | LinkError::Unwanted(_) => {
                     tracing::error!(peer = %self.peer.region, %reason, attempts, "no exchange");
                 }
@@ -131,7 +135,7 @@ impl Dial {
                 }
             }
         }
-        if refused {
+        if uncertified || refused {
             self.metrics.refused_link();
         }
         state.error = Some(reason);

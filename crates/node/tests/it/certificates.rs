@@ -27,8 +27,13 @@ impl Authority {
 
     /// Files with a certificate that names `name`.
     fn issue(&self, folder: &Path, name: &str) -> MutualTls {
+        self.issue_until(folder, name, rcgen::date_time_ymd(4000, 1, 1))
+    }
+
+    fn issue_until(&self, folder: &Path, name: &str, not_after: time::OffsetDateTime) -> MutualTls {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = not_after;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let write = |file: &str, text: &str| -> PathBuf {
             let path = folder.join(format!("{name}-{file}.pem"));
@@ -135,4 +140,149 @@ async fn a_strangers_certificate_and_another_regions_are_refused() {
     for node in [listener, stranger, liar, mistaken, plain] {
         node.node.stop().await;
     }
+}
+
+/// A cluster of two regions with certificates, and what a third one runs into at the first.
+struct Guarded {
+    folder: tempfile::TempDir,
+    authority: Authority,
+    nodes: Vec<TestNode>,
+}
+
+impl Guarded {
+    async fn start() -> Guarded {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let mut nodes = Vec::new();
+        for id in [1, 2] {
+            let tls = authority.issue(folder.path(), &format!("region-{id}"));
+            let mut config = with(id, Some(tls));
+            config.cluster.bootstrap = id == 1;
+            nodes.push(TestNode::start(config).await);
+        }
+        nodes[0].node.peers().put(secured(&nodes[1], 2)).unwrap();
+        nodes[1].node.peers().put(secured(&nodes[0], 1)).unwrap();
+        for node in &nodes {
+            node.ready().await;
+        }
+        Guarded {
+            folder,
+            authority,
+            nodes,
+        }
+    }
+
+    /// How often the first region has refused a link.
+    async fn refusals(&self) -> u64 {
+        let metrics = self.nodes[0].http.get("/metrics").await.text;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("cartograph_peer_refusals_total "));
+        line.unwrap().parse().unwrap()
+    }
+
+    /// A write in the first region reaches the second.
+    async fn goes_on(&self, sku: &str) {
+        let body = serde_json::json!({"sku": sku, "quantity": 1});
+        let path = format!("/v1/carts/{sku}/items");
+        let reply = self.nodes[0].http.json("POST", &path, &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        eventually("the other region has it", || async {
+            let there = self.nodes[1].http.lines(sku).await;
+            (there == format!("{sku}=1")).then_some(())
+        })
+        .await;
+    }
+
+    /// Region 3 dials the first region with these certificates: refused, counted, and nobody else minds.
+    async fn refuses(&self, what: &str, tls: Option<MutualTls>) -> String {
+        let before = self.refusals().await;
+        let secure = tls.is_some();
+        let stranger = TestNode::start(with(3, tls)).await;
+        let peer = if secure {
+            secured(&self.nodes[0], 1)
+        } else {
+            self.nodes[0].peer(1)
+        };
+        stranger.node.peers().put(peer).unwrap();
+        let said = refused(&stranger, "region-1").await;
+        eventually(&format!("{what}: the listener counts it"), || async {
+            (self.refusals().await > before).then_some(())
+        })
+        .await;
+        self.goes_on(&what.replace(' ', "-")).await;
+        assert!(
+            stranger.node.why_not_ready().await.is_some(),
+            "{what}: it must not join"
+        );
+        stranger.node.stop().await;
+        said
+    }
+
+    async fn stop(self) {
+        for node in self.nodes {
+            node.node.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_right_certificate_is_refused_and_counted_and_the_others_go_on() {
+    let cluster = Guarded::start().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+
+    let theirs = Authority::new().issue(elsewhere.path(), "region-3");
+    let said = cluster.refuses("foreign authority", Some(theirs)).await;
+    assert!(said.contains("certificate"), "{said}");
+
+    let past = rcgen::date_time_ymd(2020, 1, 1);
+    let expired = cluster.authority.issue_until(elsewhere.path(), "region-3", past);
+    let said = cluster.refuses("expired", Some(expired)).await;
+    assert!(said.to_lowercase().contains("expired"), "{said}");
+
+    let named = cluster.authority.issue(elsewhere.path(), "region-8");
+    cluster.refuses("another region", Some(named)).await;
+
+    cluster.refuses("no TLS", None).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_replaced_while_the_node_runs() {
+    let cluster = Guarded::start().await;
+    let folder = cluster.folder.path();
+    // All of both regions' certificates are of another authority from now on: whoever still used the old ones would be
+    // refused by whoever uses the new ones.
+    let renewed = Authority::new();
+    for name in ["region-1", "region-2"] {
+        renewed.issue(folder, name);
+    }
+    // Links that are up stay up.
+    cluster.goes_on("before").await;
+    // New ones use the new files: a region that only knows the new authority comes in.
+    let third = TestNode::start(with(3, Some(renewed.issue(folder, "region-3")))).await;
+    third.node.peers().put(secured(&cluster.nodes[0], 1)).unwrap();
+    third.node.peers().put(secured(&cluster.nodes[1], 2)).unwrap();
+    for node in &cluster.nodes {
+        node.node.peers().put(secured(&third, 3)).unwrap();
+    }
+    third.ready().await;
+    cluster.goes_on("after").await;
+    eventually("the third region has it", || async {
+        (third.http.lines("after").await == "after=1").then_some(())
+    })
+    .await;
+
+    // Files that do not belong together change nothing.
+    std::fs::write(folder.join("region-1-key.pem"), "no key").unwrap();
+    let fourth = TestNode::start(with(4, Some(renewed.issue(folder, "region-4")))).await;
+    fourth.node.peers().put(secured(&cluster.nodes[0], 1)).unwrap();
+    eventually("the fourth region is greeted", || async {
+        let (_, state) = fourth.node.peers().list().into_iter().next()?;
+        state.error.is_none().then_some(())
+    })
+    .await;
+    third.node.stop().await;
+    fourth.node.stop().await;
+    cluster.stop().await;
 }

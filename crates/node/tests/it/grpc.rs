@@ -79,6 +79,61 @@ async fn boutique_add_item_new_inserted_then_emptied() {
     node.node.stop().await;
 }
 
+/// What the shop's load generator makes of a shopper's session, in calls to the cart service: of a hundred about 85 read,
+/// 11 add and 4 empty. Each shopper knows what must be in the cart, since nobody else writes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boutique_load_mix_runs_without_an_error() {
+    const SKUS: [&str; 9] = [
+        "0PUK6V6EV0",
+        "1YMWWN1N4O",
+        "2ZYFJ3GM2N",
+        "66VCHSJNUP",
+        "6E92ZMYYFZ",
+        "9SIQT8TOJO",
+        "L9ECAV7KIM",
+        "LS4PSXUNUM",
+        "OLJCESPC7Z",
+    ];
+    let node = TestNode::alone().await;
+    let channel = channel(&node).await;
+    let shoppers = (0..10_usize).map(|shopper| {
+        let mut shop = Boutique::new(channel.clone());
+        tokio::spawn(async move {
+            let user = format!("{shopper:08}-1234-1234-1234-123456789123");
+            let mut expected = std::collections::BTreeMap::<&str, i32>::new();
+            for step in 0..200_usize {
+                match (step * 37 + shopper * 11) % 100 {
+                    0..11 => {
+                        let sku = SKUS[(step + shopper) % SKUS.len()];
+                        let quantity = i32::try_from(step % 10).unwrap() + 1;
+                        shop.add_item(add(&user, sku, quantity)).await.unwrap();
+                        *expected.entry(sku).or_default() += quantity;
+                    }
+                    11..15 => {
+                        let user_id = user.clone();
+                        shop.empty_cart(shop::EmptyCartRequest { user_id }).await.unwrap();
+                        expected.clear();
+                    }
+                    _ => {
+                        let cart = shop.get_cart(of(&user)).await.unwrap().into_inner();
+                        assert_eq!(cart.user_id.is_empty(), expected.is_empty());
+                        let found: std::collections::BTreeMap<_, _> = cart
+                            .items
+                            .iter()
+                            .map(|item| (item.product_id.as_str(), item.quantity))
+                            .collect();
+                        assert_eq!(found, expected, "shopper {shopper}, step {step}");
+                    }
+                }
+            }
+        })
+    });
+    for shopper in shoppers.collect::<Vec<_>>() {
+        shopper.await.unwrap();
+    }
+    node.node.stop().await;
+}
+
 #[tokio::test]
 async fn boutique_refuses_what_would_hang_its_clients() {
     let node = TestNode::alone().await;
