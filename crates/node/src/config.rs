@@ -522,7 +522,6 @@ fn check(config: &Config, source: &mut Source) {
             "none without `store.kind = \"redis\"`: what is local is passed to this region's Redis",
         );
     }
-    check_links(config, source);
     if !config.insecure {
         check_open_doors(config, source);
     }

@@ -91,8 +91,7 @@ pub fn resp(files: &ServerTls) -> Result<Arc<rustls::ServerConfig>, TlsError> {
                 let added = roots.add(certificate.map_err(pem)?);
                 added.map_err(|e| refused(e.to_string()))?;
             }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().map_err(|e| refused(e.to_string()))?)
         }
     };

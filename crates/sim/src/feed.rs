@@ -52,6 +52,9 @@ pub fn messages(bytes: &[u8]) {
 }
 
 /// What logs and peers hold of entries.
+///
+/// # Panics
+/// What was read is not read again as it was written.
 pub fn records(bytes: &[u8]) {
     if let Ok(entries) = decode_record(bytes)
         && let Ok(written) = encode_record(&entries)
@@ -65,6 +68,9 @@ pub fn records(bytes: &[u8]) {
 }
 
 /// What a store holds of a key.
+///
+/// # Panics
+/// What was read is not read again as it was written.
 pub fn blobs(bytes: &[u8]) {
     let table = ReplicaTable::new((1..9).map(|region| ReplicaId::new(region, 1)));
     let _ = decode_header(bytes, &table);

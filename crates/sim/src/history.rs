@@ -301,6 +301,10 @@ impl Player {
         (runs && self.gone != Some(region)).then_some(())
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the steps that are not this one's come from elsewhere"
+    )]
     fn on_links(&mut self, step: &Step) -> Option<()> {
         match step {
             Step::Link { from, to, up } => {
@@ -330,6 +334,10 @@ impl Player {
         Some(())
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the steps that are not this one's come from elsewhere"
+    )]
     fn on_stores(&mut self, step: &Step) -> Option<()> {
         match step {
             Step::BreakStore { region } => {

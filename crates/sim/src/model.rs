@@ -484,9 +484,10 @@ fn expiry(live: &[&Operation]) -> Option<u64> {
 /// again once somebody has taken it back who had seen one of them.
 fn imported<'a>(happened: &[(usize, &'a Operation)]) -> BTreeMap<&'a ElementId, Exact> {
     type Cell<'a> = (&'a ElementId, &'a [u8], String);
+    type Span = (Option<Position>, Option<Position>, bool);
     // Per cell of a source: sums at the ends of spans, and for each span whether it counts or was taken back.
     let mut marks: BTreeMap<Cell<'a>, BTreeMap<Option<Position>, &Exact>> = BTreeMap::new();
-    let mut spans: BTreeMap<Cell<'a>, Vec<(Option<Position>, Option<Position>, bool)>> = BTreeMap::new();
+    let mut spans: BTreeMap<Cell<'a>, Vec<Span>> = BTreeMap::new();
     for (_, o) in happened {
         let Kind::Import(element, all) = &o.kind else {
             continue;
@@ -522,6 +523,7 @@ fn imported<'a>(happened: &[(usize, &'a Operation)]) -> BTreeMap<&'a ElementId, 
 }
 
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "tests: anything else fails")]
 mod tests {
     use super::*;
     use cartograph_crdt::Sequence;

@@ -75,6 +75,7 @@ pub struct Traffic {
 }
 
 /// One region.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the region")]
 pub struct Region {
     /// Its id.
     pub id: RegionId,

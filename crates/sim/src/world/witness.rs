@@ -7,6 +7,7 @@
 //! - What a client is told, and what a peer is told, is committed; no replica's report goes back.
 //! - Queues stay within their bounds.
 
+#[allow(clippy::wildcard_imports, reason = "the world's other half")]
 use super::*;
 use crate::model::{Content, Model, Shown};
 use cartograph_crdt::codec;
@@ -106,6 +107,7 @@ impl World {
         outcome
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "every caller has just made it")]
     pub(super) fn fault(&mut self, what: String) {
         if self.faults.len() < 20 {
             self.faults.push(format!("{} {what}", self.now_ms));
