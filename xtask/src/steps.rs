@@ -100,6 +100,7 @@ impl<'a> Run<'a> {
     pub(crate) fn tests(&mut self) {
         self.step("tools", |sh, _| {
             tools::ensure_redis(sh)?;
+            tools::ensure_clients(sh)?;
             tools::ensure_nextest(sh)?;
             Ok(Done::Yes)
         });

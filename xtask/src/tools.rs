@@ -95,6 +95,63 @@ pub(crate) fn ensure_deny(sh: &Shell) -> Result<()> {
     ensure_cargo_tool(sh, "deny")
 }
 
+/// What the tests with foreign clients start, how to see that it is there, and its Debian package.
+const CLIENTS: &[(&[&str], &str)] = &[
+    (&["python3", "-c", "import venv, ensurepip"], "python3-venv"),
+    (&["node", "--version"], "nodejs"),
+    (&["npm", "--version"], "npm"),
+    (&["ruby", "-e", "require 'redis'"], "ruby-redis"),
+    (&["redis-cli", "--version"], "redis-tools"),
+    (&["prometheus-redis-exporter", "--version"], "prometheus-redis-exporter"),
+];
+
+/// Makes sure that the foreign clients of the tests can be run: their languages, `redis-cli` and the stock exporter.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub(crate) fn ensure_clients(sh: &Shell) -> Result<()> {
+    let missing = || -> Vec<&str> {
+        let absent = CLIENTS.iter().filter(|(words, _)| !runs(sh, words));
+        absent.map(|(_, package)| *package).collect()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("install {0} (Debian: `sudo apt-get install {0}`) and run this again", packages.join(" "));
+    if !runs(sh, &["apt-get", "--version"]) || cmd!(sh, "id -u").quiet().read().ok().as_deref() != Some("0") {
+        bail!("the tests with foreign clients lack programs, which cannot be installed from here: {by_hand}");
+    }
+    eprintln!("xtask: installing {}", packages.join(" "));
+    cmd!(sh, "apt-get update")
+        .run()
+        .and_then(|()| {
+            cmd!(sh, "apt-get install --yes --no-install-recommends {packages...}")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .run()
+        })
+        .with_context(|| format!("apt-get could not install what the tests need: {by_hand}"))?;
+    let still = missing();
+    if still.is_empty() {
+        Ok(())
+    } else {
+        bail!("apt-get installed {still:?}, and they do not run: {by_hand}")
+    }
+}
+
+/// Does this command line end well?
+fn runs(sh: &Shell, words: &[&str]) -> bool {
+    let Some((program, arguments)) = words.split_first() else {
+        return false;
+    };
+    cmd!(sh, "{program} {arguments...}")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run()
+        .is_ok()
+}
+
 fn ensure_cargo_tool(sh: &Shell, tool: &str) -> Result<()> {
     if cmd!(sh, "cargo {tool} --version")
         .quiet()

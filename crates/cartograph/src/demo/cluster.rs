@@ -384,7 +384,7 @@ pub(crate) fn endpoints(region: &Region) -> String {
         .map(|port| format!("  its redis 127.0.0.1:{port}"))
         .unwrap_or_default();
     format!(
-        "http 127.0.0.1:{}  grpc 127.0.0.1:{}{own}",
-        ports.http, ports.grpc
+        "http 127.0.0.1:{}  resp 127.0.0.1:{}  grpc 127.0.0.1:{}{own}",
+        ports.http, ports.resp, ports.grpc
     )
 }
