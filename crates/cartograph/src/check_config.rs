@@ -70,6 +70,11 @@ fn check(args: &Args) -> (Vec<String>, Vec<String>) {
     {
         problems.push(chain(&error));
     }
+    if let Some(files) = &config.resp.tls
+        && let Err(error) = tls::resp(files)
+    {
+        problems.push(chain(&error));
+    }
     let mut warnings: Vec<String> = config
         .unknown_variables
         .iter()
