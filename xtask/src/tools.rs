@@ -102,7 +102,10 @@ const CLIENTS: &[(&[&str], &str)] = &[
     (&["npm", "--version"], "npm"),
     (&["ruby", "-e", "require 'redis'"], "ruby-redis"),
     (&["redis-cli", "--version"], "redis-tools"),
-    (&["prometheus-redis-exporter", "--version"], "prometheus-redis-exporter"),
+    (
+        &["prometheus-redis-exporter", "--version"],
+        "prometheus-redis-exporter",
+    ),
 ];
 
 /// Makes sure that the foreign clients of the tests can be run: their languages, `redis-cli` and the stock exporter.
@@ -118,7 +121,10 @@ pub(crate) fn ensure_clients(sh: &Shell) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("install {0} (Debian: `sudo apt-get install {0}`) and run this again", packages.join(" "));
+    let by_hand = format!(
+        "install {0} (Debian: `sudo apt-get install {0}`) and run this again",
+        packages.join(" ")
+    );
     if !runs(sh, &["apt-get", "--version"]) || cmd!(sh, "id -u").quiet().read().ok().as_deref() != Some("0") {
         bail!("the tests with foreign clients lack programs, which cannot be installed from here: {by_hand}");
     }

@@ -530,6 +530,8 @@ impl Row {
         for id in ids {
             self.change(&id, touched, |e| e.remove(origin, seen(&id)));
         }
+        // As above: what a row says of itself must not depend on how much of it was written.
+        self.recompute_top();
     }
 
     /// Every element goes, in one stroke.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use cartograph_crdt::ShardId;
 use cartograph_replica::{Claim, Commit, Load, Loaded, Outcome};
-use cartograph_store::{BoxFuture, Error, Holder, Lease, Read, ReadReply, Store, StoreInfo};
+use cartograph_store::{BoxFuture, Error, Holder, Lease, RawStore, Read, ReadReply, Store, StoreInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock;
@@ -206,6 +206,10 @@ impl Store for Leased {
 
     fn info(&self) -> BoxFuture<'_, Result<StoreInfo, Error>> {
         self.state.store.info()
+    }
+
+    fn raw(&self) -> Option<Arc<dyn RawStore>> {
+        self.state.store.raw()
     }
 
     fn lease(&self, holder: &Holder, ttl: Duration) -> BoxFuture<'_, Result<Lease, Error>> {

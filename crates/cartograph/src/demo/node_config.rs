@@ -18,7 +18,7 @@ pub(crate) struct NodeConfig {
     http: Listen,
     resp: Listen,
     grpc: Listen,
-    peer: Listen,
+    peer: PeerListen,
     store: Store,
     log: Log,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -39,6 +39,14 @@ struct Cluster {
 #[derive(Clone, Debug, Serialize)]
 struct Listen {
     listen: String,
+}
+
+/// Where other regions come in; without certificates beyond the loopback only where that is meant.
+#[derive(Clone, Debug, Serialize)]
+struct PeerListen {
+    listen: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    insecure: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -104,7 +112,10 @@ impl NodeConfig {
             http: listen(ports.http),
             resp: listen(ports.resp),
             grpc: listen(ports.grpc),
-            peer: listen(ports.peer),
+            peer: PeerListen {
+                listen: at(ports.peer).to_string(),
+                insecure: !place.is_local(),
+            },
             store,
             log: Log { format: "text" },
             peers,

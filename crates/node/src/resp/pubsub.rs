@@ -3,6 +3,8 @@
 //! A subscriber has a connection to Redis of its own, and everything that comes there goes to the client. Channels that
 //! would have to reach other regions are refused, until messages are replicated.
 
+use std::sync::atomic::Ordering;
+
 use bytes::{Bytes, BytesMut};
 use cartograph_resp::{Protocol, Value};
 
@@ -133,7 +135,12 @@ impl Connection {
     /// A frame came on the connection of a subscriber.
     pub(super) fn heard(&mut self, frame: &Bytes) {
         self.outbox.push(frame);
-        if subscriptions_left(frame) == Some(0) {
+        let Some(left) = subscriptions_left(frame) else {
+            return;
+        };
+        let count = usize::try_from(left).unwrap_or(0);
+        self.session.client.subscriptions.store(count, Ordering::Relaxed);
+        if count == 0 {
             self.session.subscribed = false;
             self.pinned = None;
         }
