@@ -3,7 +3,7 @@
 //! Between regions both sides show a certificate of the cluster's own authority, and a certificate names its region:
 //! a DNS name among its alternative names is the region's name. The dialler checks the listener's for the region that it
 //! means to reach, whatever the address; the listener checks the dialler's for the region that its greeting claims. The
-//! handshakes of the listener are in [`crate::peers::secure`].
+//! handshakes of the listener are in `peers::secure`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,8 @@
 //! Random histories on a simulated cluster, and what must hold of them.
 //!
 //! A history is a list of steps drawn from one seed ([`crate::steps`]): commands in random regions, cuts, heals,
-//! crashes, lost stores, clock steps. While it runs, [`crate::world::witness`] looks at every commit, message and
-//! reply. At its end everything is healed, and then must hold ([`crate::checks`]):
+//! crashes, lost stores, clock steps. While it runs, `world/witness.rs` looks at every commit, message and
+//! reply. At its end everything is healed, and then must hold (`checks.rs`):
 //! - all regions are equal, in vectors and digests, within bounded time;
 //! - every view is what the oracle makes of the whole history;
 //! - everything that a client was told of is everywhere (less what was lost with a store that alone had it);

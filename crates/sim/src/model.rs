@@ -3,7 +3,7 @@
 //! It has no rows, no cells, no baselines, no stability and no garbage; it forgets nothing, so it can forget nothing
 //! too early. A region is a version vector: the entries that it covers have happened there. What a key shows there
 //! follows from those entries and from *happens-before* alone: an operation counts unless one that is there, too,
-//! cancels it ([`cancels`]). Snapshots, relays, crashes and collection are not in here, and must make no difference.
+//! cancels it (`cancels`). Snapshots, relays, crashes and collection are not in here, and must make no difference.
 //!
 //! Of an effect it believes what its writer meant (which element, which value) and the causal context, not what the
 //! writer computed from its state to make applying cheaper (which cells a removal names, where a sum began).

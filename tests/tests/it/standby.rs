@@ -33,7 +33,7 @@ impl Process {
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
         let (http, grpc, peer) = (ports[0], ports[1], ports[2]);
         let config = format!(
-            "[region]\nname = \"here\"\nid = 1\n[http]\nlisten = \"127.0.0.1:{http}\"\n[grpc]\nlisten = \
+            "[region]\nname = \"here\"\nid = 1\n[http]\nlisten = \"127.0.0.1:{http}\"\n[resp]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \
              \"127.0.0.1:{grpc}\"\n[peer]\nlisten = \"127.0.0.1:{peer}\"\n[store]\nkind = \"redis\"\nurl = \"{}\"\n",
             redis.url()
         );

@@ -1,7 +1,7 @@
 //! Terraform, checked without Terraform's registry and without a cloud.
 //!
 //! `terraform validate` and `terraform test` need the provider's schema, and get providers from a registry. Here the
-//! schema is a committed file (how it came about: [`extract`]) and the provider a stub that shows it (this program
+//! schema is a committed file (how it came about: `extract.rs`) and the provider a stub that shows it (this program
 //! itself, under another name: [`provider`]). So a wrong attribute, a wrong type, a block too many and a resource that
 //! does not exist all fail, which [`negative`] proves each time. All happens in a temporary copy: the stub's hash must
 //! never reach a lock file.

@@ -381,7 +381,7 @@ mod tests {
     fn only_store_names_redis_and_families_go_together() {
         let found = problems(&[("cartograph-node", &["redis"]), ("redis", &[])]);
         assert!(found[0].contains("only store may"), "{found:?}");
-        let found = problems(&[("cartograph", &["tonic-health"]), ("tonic-health", &[])]);
+        let found = problems(&[("cartograph-sim", &["tonic-health"]), ("tonic-health", &[])]);
         assert!(found[0].contains("may not name tonic-health"), "{found:?}");
         assert!(!matches_family("tonic*", "tonics"));
     }

@@ -312,12 +312,16 @@ impl World {
         let Some(r) = self.regions.get_mut(region) else {
             return;
         };
-        if std::mem::take(&mut r.replaced) {
+        if r.replaced {
             r.seen = None;
         }
         let claimed = r.store.claim(ShardId(0));
         for (batch, outcome) in outcomes {
             self.give(region, Input::Committed { batch, outcome });
+        }
+        // Until the claim is handed in, the node still speaks of the store before.
+        if let Some(r) = self.regions.get_mut(region) {
+            r.replaced = false;
         }
         match claimed {
             Ok(claim) => self.give(
